@@ -1,0 +1,1 @@
+"""What a report says, and whether a CT shows it."""
