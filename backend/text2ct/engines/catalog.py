@@ -73,7 +73,14 @@ _PHANTOM_PRESETS = {
 ENGINES: Mapping[str, Engine] = {engine.id: engine for engine in (
     Engine("phantom", "Phantom", "Draws a chest from the report by rules, with exact labels. No weights, no GPU.",
            ("generate", "lesion"), "text2ct.engines.phantom.engine:PhantomEngine", presets=_PHANTOM_PRESETS,
-           limits=Limits((512, 512, 256), base_bytes=200_000_000, bytes_per_voxel=26)),
+           limits=Limits((512, 512, 256), base_bytes=200_000_000, bytes_per_voxel=26),
+           lesion_vocabulary={
+               "shape": ("round", "oval", "irregular"),
+               "margin": ("smooth", "lobulated", "spiculated", "ill-defined"),
+               "density": ("solid", "part-solid", "ground glass", "calcified", "cavitary", "hypodense", "hyperdense",
+                           "cystic", "fatty"),
+               "heterogeneity": ("homogeneous", "heterogeneous"),
+               "size": ("full", "medium", "small")}),
     Engine("ledger", "Ledger", "Measures a CT finding by finding against its report. No weights, no GPU.",
            ("score",), "text2ct.engines.ledger.engine:LedgerEngine",
            limits=Limits((1024, 1024, 1024), base_bytes=200_000_000, bytes_per_voxel=20)),
