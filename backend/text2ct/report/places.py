@@ -1,0 +1,215 @@
+"""Where a finding lies, from words: side, lobes, lymph node stations.
+
+A place is a run of words such as "the right upper and left lower lobes" or "lower
+lobe of the left lung". Its levels (upper, middle, lower) may lack a side; it comes
+then from the rest of the sentence: "Right lung: consolidation in the lower lobe".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from . import words
+from .finding import Lobe, Side
+from .tokens import Token
+
+_LOBE_NOUNS = frozenset(("lobe", "lobar"))
+_LUNG_NOUNS = words.bag("lung hemithorax side apex base hilum hilar zone field chest hemidiaphragm parenchyma")
+_INSIDE = words.bag(", and or of in at on & / level part portion section a its") | words.SEGMENT_WORDS
+_CORE = frozenset(words.LEVELS) | _LOBE_NOUNS | _LUNG_NOUNS | frozenset(words.LOBE_CODES)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A run of words row[first:last + 1] that says where. `open_levels` are levels that lack a side."""
+
+    first: int
+    last: int
+    sides: frozenset[Side] = frozenset()
+    lobes: frozenset[Lobe] = frozenset()
+    open_levels: frozenset[str] = frozenset()
+    plural: bool = False
+    lung: bool = True
+
+
+def places(row: Sequence[Token], taken: frozenset[int], text: str) -> list[Place]:
+    """The places named in a sentence; words that belong to a finding's own name are `taken`."""
+    found = []
+    start = 0
+    while start < len(row):
+        end = _run(row, start, taken)
+        if end > start:
+            found.append(_read(row, start, end, text))
+        start = max(end, start + 1)
+    return found
+
+
+def side_of(sides: frozenset[Side], lobes: frozenset[Lobe]) -> Side | None:
+    """One side for all that is said."""
+    every = sides | sides_of(lobes)
+    if not every:
+        return None
+    return next(iter(every)) if len(every) == 1 else "bilateral"
+
+
+def sides_of(lobes: frozenset[Lobe]) -> frozenset[Side]:
+    return frozenset(words.SIDE_OF[lobe] for lobe in lobes)
+
+
+def in_order(lobes: frozenset[Lobe]) -> tuple[Lobe, ...]:
+    return tuple(lobe for lobe in words.LOBE_ORDER if lobe in lobes)
+
+
+def _is_side(row: Sequence[Token], at: int) -> bool:
+    word = row[at].word
+    if word not in words.SIDES:
+        return False
+    if any(token.word in words.CHAMBERS for token in row[at + 1:at + 2]):
+        return False
+    if word in ("r", "l"):
+        before = at and row[at - 1]
+        after = row[at + 1] if at + 1 < len(row) else None
+        digit = (before and before.end == row[at].start and before.word.isdigit()) or (
+            after is not None and after.start == row[at].end)
+        return not digit
+    if word == "both":
+        return any(token.word in words.SIDE_NOUNS for token in row[at + 1:at + 4])
+    if word == "all":
+        return any(token.word in ("lobe", "lung") for token in row[at + 1:at + 3])
+    return True
+
+
+def _starts(row: Sequence[Token], at: int, taken: frozenset[int]) -> bool:
+    if at in taken:
+        return False
+    word = row[at].word
+    if _is_side(row, at) or word in words.LOBE_CODES or word in words.SEGMENT_LEVELS:
+        return True
+    if word in words.LEVELS:
+        return any(token.word in _LOBE_NOUNS for token in row[at + 1:at + 6])
+    return False
+
+
+def _run(row: Sequence[Token], start: int, taken: frozenset[int]) -> int:
+    """The end of the run of place words that starts here; `start` itself when there is none."""
+    if not _starts(row, start, taken):
+        return start
+    end = at = start + 1
+    while at < len(row) and at not in taken:
+        word = row[at].word
+        if _is_side(row, at):
+            joined = row[at - 1].word in (",", "and", "or", "&", "/")
+            if joined and not _has_noun(row, at + 1, taken) and not _closes(row, at + 1, taken):
+                break
+            end = at + 1
+        elif word in _CORE or word in words.SEGMENT_LEVELS or word.rstrip("s") in _LOBE_NOUNS:
+            end = at + 1
+        elif word not in _INSIDE:
+            break
+        elif word in words.SEGMENT_WORDS:
+            end = at + 1
+        at += 1
+    return end
+
+
+def _has_noun(row: Sequence[Token], at: int, taken: frozenset[int]) -> bool:
+    """Whether a side is followed by what it is the side of."""
+    for ahead in range(at, min(at + 3, len(row))):
+        if ahead in taken:
+            return False
+        if row[ahead].word in _CORE or row[ahead].word in words.SEGMENT_LEVELS:
+            return True
+        if row[ahead].word not in words.SEGMENT_WORDS:
+            return False
+    return False
+
+
+def _closes(row: Sequence[Token], at: int, taken: frozenset[int]) -> bool:
+    """Whether nothing that the side could describe follows: "on the right and left."."""
+    return at >= len(row) or (at not in taken and row[at].word in {",", ".", ";", "and", "but", ")", "is", "are",
+          "side"})
+
+
+def _read(row: Sequence[Token], start: int, end: int, text: str) -> Place:
+    sides: set[Side] = set()
+    lobes: set[Lobe] = set()
+    pending: set[str] = set()
+    current: Side | None = None
+    plural = False
+    at = start
+    while at < end:
+        word = row[at].word
+        if _is_side(row, at):
+            current = words.SIDES[word]
+            sides.add(current)
+            if pending:
+                lobes |= _with_side(pending, current)
+                pending = set()
+        elif word in words.LOBE_CODES:
+            lobes.add(words.LOBE_CODES[word])
+        elif word in words.LEVELS and _is_level(row, at, end):
+            if current and not _side_follows(row, at, end):
+                lobes |= _with_side({words.LEVELS[word]}, current)
+            else:
+                pending.add(words.LEVELS[word])
+        elif word in words.SEGMENT_LEVELS and not any(t.word in _LOBE_NOUNS for t in row[start:end]):
+            level = words.SEGMENT_LEVELS[word]
+            if level == "left upper":
+                lobes.add("LUL")
+            elif current and not _side_follows(row, at, end):
+                lobes |= _with_side({level}, current)
+            else:
+                pending.add(level)
+        plural |= end < len(row) and row[end].word.startswith("predomina")
+        plural |= text[row[at].start:row[at].end].lower() == "lobes"
+        at += 1
+    apart = any(t.word in (",", "and", "or", "/", "&") for t in row[start:end])
+    if {"LUL", "lingula"} <= lobes and not apart:  # the lingula is part of that lobe: named with it, meant alone
+        lobes.discard("LUL")
+    foreign = end < len(row) and row[end].word in words.NOT_LUNG_SIDED
+    return Place(start, end - 1, frozenset(sides), frozenset(lobes), frozenset(pending), plural, not foreign)
+
+
+def _is_level(row: Sequence[Token], at: int, end: int) -> bool:
+    """Whether upper, middle or lower is said of a lobe."""
+    for token in row[at + 1:end]:
+        if token.word in _LOBE_NOUNS:
+            return True
+        if token.word in _LUNG_NOUNS or token.word in words.LOBE_CODES:
+            return False
+    return False
+
+
+def _side_follows(row: Sequence[Token], at: int, end: int) -> bool:
+    """"lower lobe of the left lung": the side comes after its level."""
+    seen_lobe = False
+    for ahead in range(at + 1, end):
+        word = row[ahead].word
+        if word in _LOBE_NOUNS:
+            seen_lobe = True
+        elif seen_lobe and word in ("of", "in", "on") and ahead + 1 < end:
+            return _is_side(row, ahead + 1)
+        elif word in (",", "and") or _is_side(row, ahead):
+            return False
+    return False
+
+
+def _with_side(levels: set[str], side: Side) -> set[Lobe]:
+    if side == "bilateral":
+        sides: tuple[Side, ...] = ("right",) if levels == {"middle"} else ("right", "left")
+        return {words.LOBE_OF[s, level] for s in sides for level in levels if (s, level) != ("left", "middle")}
+    return {words.LOBE_OF[side, level] for level in levels}
+
+
+def closed(place: Place, side: Side | None) -> Place:
+    """The place with its open levels given a side, or both where the plural says so; else they stay open."""
+    if not place.open_levels:
+        return place
+    use: Side | None = side or ("bilateral" if place.plural else None)
+    if use is None:
+        lobes = place.lobes | _with_side(set(place.open_levels) & {"middle"}, "right")
+    else:
+        lobes = place.lobes | _with_side(set(place.open_levels), use)
+    still_open = frozenset() if use else place.open_levels - {"middle"}
+    return replace(place, lobes=frozenset(lobes), open_levels=still_open)
