@@ -1,0 +1,1 @@
+"""Training code for the networks of text2ct; it is never needed to run them."""
