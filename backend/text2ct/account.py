@@ -30,6 +30,7 @@ def account_of(request: Request, result: Result, files: Mapping[str, Stamp]) -> 
         "request": {"task": request.task, **to_plain(request)},
         "ledger": to_plain(result.ledger),
         "score": result.score,
+        "notes": list(result.notes),
         "files": {name: to_plain(stamp) for name, stamp in files.items()},
     }
 

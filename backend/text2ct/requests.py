@@ -175,13 +175,17 @@ class Watch:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a run made. `labels` are layers: organs first, then findings or the lesion."""
+    """What a run made. `labels` are layers: organs first, then findings or the lesion.
+
+    `notes` are sentences about what was asked for and could not be done.
+    """
 
     provenance: Provenance
     ct: CTVolume | None = None
     labels: tuple[LabelVolume, ...] = ()
     ledger: tuple[LedgerEntry, ...] = ()
     score: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 def to_json(request: Request) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from .account import account_is_unchanged, read_account
 from .errors import BadInput, NotOurs
 from .formats import png
-from .formats.files import read_ct, read_layers, stamp_of
+from .formats.files import format_of, read_ct, read_layers, stamp_of
 from .plain import from_plain
 from .provenance import STAMP_KEY, Provenance, Stamp, read_stamp
 
@@ -46,6 +46,10 @@ def verify(path: Path) -> Verdict:
         provenance = from_plain(Provenance, account["provenance"])
         changes = () if account_is_unchanged(account) else ("its text is not what was written",)
         return Verdict(path, "account", provenance, changes)
+    try:
+        format_of(path)
+    except BadInput:
+        raise _not_ours(path) from None
     stamp = stamp_of(path)
     if stamp is None:
         raise _not_ours(path)

@@ -99,7 +99,9 @@ def test_files_of_others_are_not_ours(ct: CTVolume, tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(ct.voxels, ct.affine), tmp_path / "theirs.nii.gz")
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(ct.voxels), str(tmp_path / "theirs.nrrd"))
     png.write(np.zeros((4, 4, 3), np.uint8), tmp_path / "theirs.png", {})
-    for name in ("theirs.nii.gz", "theirs.nrrd", "theirs.png"):
+    (tmp_path / "theirs.txt").write_text("a letter")
+    (tmp_path / "theirs.json").write_text('{"files": 3}')
+    for name in ("theirs.nii.gz", "theirs.nrrd", "theirs.png", "theirs.txt", "theirs.json"):
         with pytest.raises(NotOurs, match="no account"):
             verify(tmp_path / name)
     with pytest.raises(BadInput, match="no file"):

@@ -73,7 +73,7 @@ _PHANTOM_PRESETS = {
 ENGINES: Mapping[str, Engine] = {engine.id: engine for engine in (
     Engine("phantom", "Phantom", "Draws a chest from the report by rules, with exact labels. No weights, no GPU.",
            ("generate", "lesion"), "text2ct.engines.phantom.engine:PhantomEngine", presets=_PHANTOM_PRESETS,
-           limits=Limits((512, 512, 256), base_bytes=200_000_000, bytes_per_voxel=26),
+           limits=Limits((512, 512, 256), base_bytes=450_000_000, bytes_per_voxel=10),
            lesion_vocabulary={
                "shape": ("round", "oval", "irregular"),
                "margin": ("smooth", "lobulated", "spiculated", "ill-defined"),

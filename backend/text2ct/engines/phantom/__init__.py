@@ -1,0 +1,1 @@
+"""A chest drawn by rules from what a report says, with exact labels."""
