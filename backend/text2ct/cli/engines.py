@@ -1,0 +1,58 @@
+"""`text2ct engines`: what can be run here, from the catalog."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..engines import catalog
+from ..engines.terms import Engine
+from ..plain import to_plain
+from .console import Console
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser("engines", parents=[common], help="what can be run, and under which licence",
+                                 description="List engines with their tasks, presets, weight sets and licences.")
+    parser.add_argument("name", nargs="?", help="show all about one engine")
+    parser.add_argument("--markdown", action="store_true", help="as the table of the README")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    chosen = [catalog.engine(args.name)] if args.name else list(catalog.ENGINES.values())
+    if args.markdown:
+        console.line(markdown_table())
+        return 0
+    for entry in chosen:
+        for line in _lines(entry, whole=bool(args.name) or console.verbose):
+            console.line(line)
+    console.data([to_plain(entry) for entry in chosen])
+    return 0
+
+
+def markdown_table() -> str:
+    """The engines as a Markdown table; the README carries it."""
+    rows = ["| Engine | What it does | Weights and their licence | State |", "|---|---|---|---|"]
+    for entry in catalog.ENGINES.values():
+        weights = "; ".join(f"[{w.licence.id}]({w.licence.url}), {w.bytes / 1e9:.1f} GB" for w in entry.weight_sets)
+        state = "ready" if entry.ready else "weights only" if weights else "not in this release"
+        none = "none needed" if entry.ready else "none published"
+        rows.append(f"| {entry.title} | {entry.summary} | {weights or none} | {state} |")
+    return "\n".join(rows)
+
+
+def _lines(entry: Engine, whole: bool) -> list[str]:
+    state = "ready" if entry.ready else "not in this release"
+    lines = [f"{entry.id:<16} {'/'.join(entry.tasks):<16} {state:<20} {entry.summary}"]
+    if not whole:
+        return lines
+    for name, preset in entry.presets.items():
+        grid = f"{' x '.join(map(str, preset.shape))} at {' x '.join(f'{s:g}' for s in preset.spacing)} mm"
+        lines.append(f"  preset {name:<10} {grid}, {preset.summary}, {entry.limits.memory(preset.shape) / 1e9:.1f} GB")
+    for name, values in entry.lesion_vocabulary.items():
+        lines.append(f"  lesion {name:<10} {', '.join(values)}")
+    for weights in entry.weight_sets:
+        lines.append(f"  weights {weights.id:<9} {weights.bytes / 1e9:.2f} GB, {weights.licence.id}: "
+                     f"{weights.licence.summary}")
+        lines += [f"    {weights.notes}"] if weights.notes else []
+    return lines

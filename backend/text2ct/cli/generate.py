@@ -1,0 +1,40 @@
+"""`text2ct generate`: a CT from a report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..formats.files import read_ct
+from ..requests import GenerateCT
+from .asking import add_engine_options, add_sampling_options, ask, read_report
+from .console import Console
+from .outputs import add_output_options, check_output, write_result
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser(
+        "generate", parents=[common], help="a CT from a report",
+        description="Make a synthetic chest CT that shows what a report says, with labels, ledger and account.")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("-i", "--input", type=Path, metavar="FILE", help="the report as a text file, - for stdin")
+    source.add_argument("--report", metavar="TEXT", help="the report itself")
+    parser.add_argument("--base", type=Path, metavar="CT", help="draw the findings into this CT, not a new patient")
+    parser.add_argument("--shape", type=int, nargs=3, metavar="N", help="voxels along i, j, k (default: the preset's)")
+    parser.add_argument("--spacing", type=float, nargs=3, metavar="MM", help="voxel size along i, j, k")
+    parser.add_argument("--guidance", type=float, metavar="G", help="how strongly to follow the text, where it applies")
+    add_engine_options(parser, "generate")
+    add_sampling_options(parser)
+    add_output_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    check_output(args)
+    request = GenerateCT(
+        read_report(args.report, args.input), engine=args.engine, weights=args.weights, seed=args.seed,
+        preset=args.preset, steps=args.steps, guidance=args.guidance,
+        shape=tuple(args.shape) if args.shape else None, spacing=tuple(args.spacing) if args.spacing else None,
+        base=read_ct(args.base) if args.base else None)
+    write_result(args, request, ask(request, console, args.device), console)
+    return 0

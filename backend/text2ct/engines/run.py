@@ -1,0 +1,90 @@
+"""From a request to its result: look the engine up, judge the request, then run it.
+
+Every door (command line, server, Slicer in process) comes through here, so that
+checks and their sentences are the same everywhere. Heavy code is imported only
+when an engine is really started.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from typing import Protocol, cast
+
+from ..errors import BadRequest, Unavailable
+from ..memory import available_bytes
+from ..requests import CancelToken, GenerateCT, ProgressSink, Request, Result, Watch
+from . import catalog
+from .terms import Engine
+
+
+class Runner(Protocol):
+    """What the code of an engine offers."""
+
+    def run(self, request: Request, watch: Watch) -> Result:
+        """Do the work, tell `watch` each step, and return a result with its account."""
+
+
+def run(request: Request, progress: ProgressSink | None = None, cancel: CancelToken | None = None,
+        device: str = "auto") -> Result:
+    """The result of a request, or one sentence that says why there is none."""
+    entry = catalog.ready_engine(request.engine, request.task)
+    problems = request.validate() or _grid_problems(entry, request)
+    if problems:
+        raise BadRequest(" ".join(problems))
+    if device.partition(":")[0] not in ("auto", *entry.devices):
+        raise BadRequest(f"The engine {entry.title} runs on {' or '.join(entry.devices)}, not on {device}.")
+    if request.weights:
+        entry.weight_set(request.weights)
+    _check_memory(entry, request)
+    watch = Watch(progress, cancel or CancelToken(), device)
+    watch.at("starting", 0, 1)
+    result = load(entry).run(request, watch)
+    return _with_ledger(request, result, watch)
+
+
+def load(entry: Engine) -> Runner:
+    """The code of an engine, imported now."""
+    module, _, name = (entry.runner or "").partition(":")
+    try:
+        return cast(Runner, getattr(importlib.import_module(module), name)())
+    except ModuleNotFoundError as error:
+        extra = f"[{entry.extra}]" if entry.extra else ""
+        raise Unavailable(f"The engine {entry.title} needs the package '{error.name}'; "
+                          f"install it with: pip install 'text2ct{extra}'.") from error
+
+
+def _with_ledger(request: Request, result: Result, watch: Watch) -> Result:
+    """A generated CT is measured at once: does it show what was asked?"""
+    if not isinstance(request, GenerateCT) or result.ct is None or result.ledger:
+        return result
+    from ..report.ledger import measure
+    from ..report.parser import understand
+    watch.at("measuring", 0, 1)
+    organs = next((layer for layer in result.labels if layer.title == "organs"), None)
+    entries = measure(result.ct, understand(request.report).findings, organs)
+    watch.at("measuring", 1, 1)
+    return replace(result, ledger=tuple(entries))
+
+
+def result_shape(entry: Engine, request: Request) -> tuple[int, int, int]:
+    """The shape of the CT a request is about."""
+    if isinstance(request, GenerateCT):
+        if request.base is not None:
+            return request.base.shape
+        return request.shape or entry.preset(request.preset).shape
+    return request.ct.shape
+
+
+def _grid_problems(entry: Engine, request: Request) -> list[str]:
+    if isinstance(request, GenerateCT) and request.base is None:
+        spacing = request.spacing or entry.preset(request.preset).spacing
+        return entry.limits.problems(result_shape(entry, request), spacing)
+    return []
+
+
+def _check_memory(entry: Engine, request: Request) -> None:
+    needed, free = entry.limits.memory(result_shape(entry, request)), available_bytes()
+    if free is not None and needed > free:
+        raise Unavailable(f"The engine {entry.title} needs about {needed / 1e9:.1f} GB of memory for this grid, "
+                          f"and {free / 1e9:.1f} GB are free; close other programs or ask for a smaller grid.")
