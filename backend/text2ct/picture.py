@@ -73,15 +73,26 @@ def _body(volume: CTVolume) -> tuple[list[int], list[int]]:
 def _planes(volume: CTVolume, layers: Sequence[LabelVolume]) -> list[_Plane]:
     """Three axial slices, a coronal and a sagittal one, through the marks where there are any."""
     size = volume.shape
+    centers = _centers(layers)
     axial = [(2, min(size[2] - 1, int(f * size[2]))) for f in _AXIAL]
-    middle: tuple[int, int] = (int(0.45 * size[1]), int(0.33 * size[0]))
-    inside = np.argwhere(layers[0].voxels) if layers and layers[0].voxels.any() else None
-    if inside is not None:
-        center = np.median(inside, axis=0).astype(int)
-        nearest = min(range(3), key=lambda n: abs(axial[n][1] - int(center[2])))
-        axial[nearest] = (2, int(center[2]))
-        middle = (int(center[1]), int(center[0]))
-    return [*axial, (1, middle[0]), (0, middle[1])]
+    for _, _, k in centers[:len(axial)]:
+        nearest = min(range(len(axial)), key=lambda n: abs(axial[n][1] - k))
+        axial[nearest] = (2, k)
+    coronal, sagittal = (centers[0][1], centers[min(1, len(centers) - 1)][0]) if centers else (
+        int(0.45 * size[1]), int(0.33 * size[0]))
+    return [*axial, (1, coronal), (0, sagittal)]
+
+
+def _centers(layers: Sequence[LabelVolume]) -> list[tuple[int, int, int]]:
+    """A voxel in the middle of each mark, the largest mark first."""
+    found = []
+    for layer in layers:
+        for segment in layer.segments:
+            inside = np.argwhere(layer.voxels == segment.value)
+            if len(inside):
+                i, j, k = np.median(inside, axis=0).astype(int).tolist()
+                found.append((len(inside), (i, j, k)))
+    return [center for _, center in sorted(found, reverse=True)]
 
 
 def _draw(axes: Any, volume: CTVolume, layers: Sequence[LabelVolume], plane: _Plane, level: int, width: int) -> None:

@@ -87,7 +87,7 @@ def test_the_same_seed_gives_the_same_voxels_and_another_seed_others(made: Path,
 
 def test_one_changed_voxel_is_noticed_with_exit_code_3(made: Path, tmp_path: Path) -> None:
     image = nibabel.load(made / "ct.nii.gz")
-    voxels = np.array(image.dataobj)
+    voxels = np.asarray(image.dataobj).copy()
     voxels[3, 3, 3] += 1
     nibabel.save(nibabel.Nifti1Image(voxels, image.affine, image.header), tmp_path / "changed.nii.gz")
     done = text2ct("verify", tmp_path / "changed.nii.gz", "--json")
@@ -106,7 +106,7 @@ def test_converting_keeps_the_account(made: Path, tmp_path: Path) -> None:
 
 
 def test_a_report_may_come_from_a_file_or_from_standard_input(tmp_path: Path) -> None:
-    tiny = ["--shape", "24", "24", "16", "--spacing", "16", "16", "20", "-q"]
+    tiny = ["--shape", "40", "36", "32", "--spacing", "10", "10", "10", "-q"]
     (tmp_path / "r.txt").write_bytes("\ufeffNormal chest.".encode())
     assert text2ct("generate", "-i", tmp_path / "r.txt", "-o", tmp_path / "a.nii.gz", *tiny).returncode == 0
     assert text2ct("generate", "-i", "-", "-o", tmp_path / "b.nii.gz", *tiny, input_="Normal chest.").returncode == 0
@@ -193,7 +193,7 @@ def test_bad_use_is_one_line_that_helps(tmp_path: Path, arguments: list[str], co
 
 def test_a_folder_of_somebody_is_left_alone_and_ours_is_replaced_on_demand(made: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    tiny = ["--report", "Normal chest.", "--shape", "24", "24", "16", "--spacing", "16", "16", "20"]
+    tiny = ["--report", "Normal chest.", "--shape", "40", "36", "32", "--spacing", "10", "10", "10"]
     one_sentence(text2ct("generate", *tiny, "-o", tmp_path, "--overwrite"), 2, "not empty")
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
     out = tmp_path / "out"

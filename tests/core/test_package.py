@@ -47,7 +47,7 @@ def test_no_door_loads_heavy_packages(module: str) -> None:
 
 def test_generating_with_the_phantom_never_loads_torch() -> None:
     statement = ("from text2ct.engines.run import run; from text2ct.requests import GenerateCT; "
-                 "run(GenerateCT('Normal chest.', shape=(32, 32, 16), spacing=(12, 12, 20)))")
+                 "run(GenerateCT('Normal chest.', shape=(40, 36, 32), spacing=(10, 10, 10)))")
     assert not {name.split(".")[0] for name in imported_by(statement)} & set(HEAVY)
 
 

@@ -178,12 +178,13 @@ def with_inherited(row: Sequence[Token], clusters: Sequence[Cluster], own: Seque
     side: Side | None = next(iter(leading.sides)) if leading and len(leading.sides) == 1 else None
     found = [replace(a, places=tuple(closed(p, _own_side(a.places) or side) for p in a.places)) for a in own]
     for number in range(len(found) - 2, -1, -1):
-        if not found[number].places and (number in absent) == (number + 1 in absent) and _one_list(
-                row, clusters[number], clusters[number + 1]):
+        here, there = clusters[number], clusters[number + 1]
+        listed = (number in absent) == (number + 1 in absent) and _one_list(row, here, there)
+        if not found[number].places and (listed or _holds_with(row, here, there)):
             behind = [p for p in found[number + 1].places if p.first > clusters[number + 1].last]
             found[number] = replace(found[number], places=tuple(behind))
-        elif _is_one_thing(row, clusters[number], clusters[number + 1]):
-            found[number] = _completed(found[number], found[number + 1], clusters[number + 1])
+        elif _is_one_thing(row, here, there):
+            found[number] = _completed(found[number], found[number + 1], there)
     explained: set[int] = set()
     for number in range(1, len(found)):
         if found[number].places:
@@ -193,7 +194,7 @@ def with_inherited(row: Sequence[Token], clusters: Sequence[Cluster], own: Seque
             continue
         if leading is not None and leading.last < clusters[0].first and not _breaks(row, clusters[0], clusters[number]):
             found[number] = replace(found[number], places=(closed(leading, None),))
-        elif _explains(row, clusters[number - 1], clusters[number]) or (
+        elif _explains(row, clusters[number - 1], clusters[number]) or _is_read_as(row, clusters, number) or (
                 number - 1 in explained and _one_list(row, clusters[number - 1], clusters[number])):
             explained.add(number)
             found[number] = replace(found[number], places=found[number - 1].places)
@@ -249,7 +250,7 @@ def _leading(row: Sequence[Token], first: Cluster, places: Sequence[Place]) -> P
         before = row[place.first - 1].word if place.first else ""
         link = {t.word for t in row[place.last + 1:first.first]}
         if before in ("in", "at", "on", "within") or link & {":", ",", "show", "contain", "demonstrate", "there", "is",
-                                                              "are", "reveal", "has", "have"}:
+                                                              "are", "reveal", "has", "have", "with"}:
             return place
     return None
 
@@ -271,16 +272,34 @@ def _explains(row: Sequence[Token], here: Cluster, there: Cluster) -> bool:
         next(iter(words.EXPLAINS & link)), frozenset()))
 
 
+def _holds_with(row: Sequence[Token], here: Cluster, there: Cluster) -> bool:
+    """"Bronchiectasis with mucus plugging in the middle lobe" puts both there."""
+    link = [t.word for t in row[here.last + 1:there.first]]
+    regions = [{KINDS[m.kind].region for m in cluster.mentions} for cluster in (here, there)]
+    return link == ["with"] and bool(regions[0] & regions[1] & {"lungs", "airways"})
+
+
+def _is_read_as(row: Sequence[Token], clusters: Sequence[Cluster], number: int) -> bool:
+    """"Lower lobe opacity, atelectasis versus pneumonia": what comes after the comma is its reading."""
+    if number + 1 >= len(clusters):
+        return False
+    before, here, after = clusters[number - 1:number + 2]
+    link = [t.word for t in row[before.last + 1:here.first]]
+    return link == [","] and any(t.word in ("versus", "vs") for t in row[here.last + 1:after.first])
+
+
 def _is_related(row: Sequence[Token], here: Cluster, there: Cluster) -> bool:
     link = [t.word for t in row[here.last + 1:there.first]]
     joint = len(link) - 1 - link[::-1].index("with") if "with" in link else None
     plainly = joint is not None and not {"and", ";"} & set(link) and all(w in _SEVERITY_WORDS for w in link[joint + 1:])
-    return plainly or any(word in words.RELATED for word in link)
+    behind = [t.word for t in row[there.last + 1:there.last + 4]]
+    nearby = behind[:1] == ["in"] and any(word in words.RELATED for word in behind)
+    return plainly or nearby or any(word in words.RELATED for word in link)
 
 
 def one_by_one(cluster: Cluster, details: Attributes) -> list[Attributes]:
     """Several findings in one: "nodules in the RUL (5 mm) and LLL (8 mm)"; otherwise what is said, as it is."""
-    places = [p for p in details.places if p.first > cluster.last and p.lobes]
+    places = [p for p in details.places if p.first > cluster.last and (p.lobes or len(p.sides) == 1)]
     if len(places) < 2 or len(places) != len(details.sizes) or len(places) != len(details.places):
         return _by_side(cluster, details)
     order = sorted([(p.first, "place") for p in places] + [(s.first, "size") for s in details.sizes])
@@ -291,6 +310,9 @@ def one_by_one(cluster: Cluster, details: Attributes) -> list[Attributes]:
 
 def _by_side(cluster: Cluster, details: Attributes) -> list[Attributes]:
     """Two findings in one: "large right and small left pleural effusion"."""
+    behind = _by_side_behind(cluster, details)
+    if behind:
+        return behind
     sides = [p for p in details.places if p.last < cluster.first and p.sides and not p.lobes]
     severities = [m for m in details.said if m.meaning.group == "severity" and m.last < cluster.first]
     if len(sides) != 2 or sides[0].sides == sides[1].sides or not any(
@@ -299,3 +321,15 @@ def _by_side(cluster: Cluster, details: Attributes) -> list[Attributes]:
     others = tuple(m for m in details.said if m not in severities)
     return [replace(details, places=(place,), said=others + tuple(
         m for m in severities if (m.first < sides[0].first) == (place is sides[0]))) for place in sides]
+
+
+def _by_side_behind(cluster: Cluster, details: Attributes) -> list[Attributes]:
+    """"Bilateral effusions, right large, left small"; nothing when the sentence is not of that form."""
+    sides = [p for p in details.places if p.first > cluster.last and len(p.sides) == 1 and not p.lobes]
+    degrees = [m for m in details.said if m.meaning.group == "severity" and m.first > cluster.last]
+    if len(sides) != 2 or len(degrees) != 2 or sides[0].sides == sides[1].sides:
+        return []
+    if not all(-2 <= m.first - p.last <= 2 for p, m in zip(sides, degrees, strict=True)):
+        return []
+    rest = tuple(m for m in details.said if m.meaning.group != "severity")
+    return [replace(details, places=(p,), said=(*rest, m)) for p, m in zip(sides, degrees, strict=True)]

@@ -100,6 +100,8 @@ def _is_current(row: Sequence[Token], size: Size) -> bool:
         return False
     if (after[:1] and after[0] in ("previously", "before")) or after[:2] in (["on", "previous"], ["on", "prior"]):
         return False
+    if "component" in after[:2] or before[-1:] == ["component"] or before[-2:-1] == ["component"]:
+        return False
     if _BESIDE & set(before):
         return False
     return not (after[:1] and after[0] in _AFTER and after[:2] != ["thick", "pleural"])

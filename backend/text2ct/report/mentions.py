@@ -22,6 +22,8 @@ _GENERIC = words.bag("nodule mass lesion nodular opacity density cyst abscess co
 _SPREAD_TO = words.bag("liver hepatic bone osseous skeletal brain adrenal spleen kidney renal vertebra vertebral "
                        "peritoneal")
 
+_NOT_PULMONARY = words.bag("mural intramural atrial ventricular appendage venous vein cardiac jugular subclavian caval")
+_CANCERS = words.bag("carcinoma cancer adenocarcinoma melanoma sarcoma lymphoma")
 
 @dataclass(frozen=True)
 class Mention:
@@ -112,7 +114,7 @@ def _best(matches: list[Match[Meaning]]) -> list[Match[Meaning]]:
         gaps.setdefault(match.meaning.kind, match)
     wide = {kind: m for kind, m in gaps.items() if len(m.used) >= longest and kind not in firm}
     if any(len(m.used) > longest for m in wide.values()):
-        chosen = {}
+        chosen = {kind: m for kind, m in chosen.items() if kind in gaps and kind not in wide}
     shared = {m.meaning.kind: m for m in matches if m.shared}
     return list({**shared, **wide, **chosen}.values())
 
@@ -120,9 +122,17 @@ def _best(matches: list[Match[Meaning]]) -> list[Match[Meaning]]:
 def _is_foreign(row: Sequence[Token], mention: Mention) -> bool:
     """Whether a nodule, mass, lesion or cyst is one of an organ outside our vocabulary."""
     if mention.kind == "metastases":
+        if {row[i].word for i in mention.used} & {"lung", "pulmonary"}:
+            return False
         link = [t.word for t in row[mention.last + 1:mention.last + 3]]
+        if len(mention.used) == 1 and row[mention.last].word == "metastatic" and set(link) & _CANCERS:
+            return True
+        if _also_of_lung(row, mention.first):
+            return False
         before = {t.word for t in row[max(0, mention.first - 2):mention.first]}
         return bool(before & _SPREAD_TO) or (link[:1] in (["in"], ["of"], ["to"]) and bool(set(link) & _SPREAD_TO))
+    if mention.used == (mention.first,) and row[mention.first].word == "thrombus":
+        return mention.first > 0 and row[mention.first - 1].word in _NOT_PULMONARY
     if row[mention.last].word not in _GENERIC or mention.kind not in _LESIONS | {"lung_cyst", "lung_opacity"}:
         return False
     near = [t.word for t in row[max(0, mention.first - 3):mention.first]]
@@ -138,6 +148,14 @@ def _is_foreign(row: Sequence[Token], mention: Mention) -> bool:
     return bool(said & words.FOREIGN_ORGANS)
 
 
+def _also_of_lung(row: Sequence[Token], first: int) -> bool:
+    """"Lung and liver metastases": the list of organs before the word has the lung in it."""
+    at = first - 1
+    while at >= 0 and row[at].word in _SPREAD_TO | {",", "and", "or", "/"}:
+        at -= 1
+    return at >= 0 and row[at].word in ("lung", "pulmonary")
+
+
 def _without_interpretations(row: Sequence[Token], mentions: list[Mention]) -> list[Mention]:
     """"Consolidation consistent with pneumonia" names one thing, and so does "mass, carcinoma"."""
     kept: list[Mention] = []
@@ -147,17 +165,20 @@ def _without_interpretations(row: Sequence[Token], mentions: list[Mention]) -> l
         before = [m for m in kept if m.kind in group and not m.normal]
         link = [t.word for t in row[before[-1].last + 1:mention.first]] if before else []
         explains = said & _INTERPRETATIONS and before and not {"and", "no", ";", "or"} & set(link) and (
-            mention.kind == before[-1].kind or "with" in link or group is _LESIONS)
+            mention.kind == before[-1].kind or words.CAUSES & set(link) or group is _LESIONS)
         lesions = [m for m in kept if m.kind in _LESIONS | {"consolidation"} and not m.normal]
         to_lesion = [t.word for t in row[lesions[-1].last + 1:mention.first]] if lesions else []
         detail = lesions and _is_detail(row, mention, said, to_lesion[-3:])
-        if not explains and not detail and not _is_adjective(row, mention, said, mentions[number + 1:]):
+        origin = kept and said == {"sequela"} and row[mention.last + 1:] and row[mention.last + 1].word == "of"
+        if not explains and not detail and not origin and not _is_adjective(row, mention, said, mentions[number + 1:]):
             kept.append(mention)
     return kept
 
 
 def _is_adjective(row: Sequence[Token], mention: Mention, said: set[str], later: list[Mention]) -> bool:
     """"Ground-glass nodule": the opacity is only what the lesion looks like."""
+    if later and said == {"nodular"} and later[0].kind in _FILLED and later[0].first == mention.last + 1:
+        return True
     if not later or later[0].kind not in _LESIONS or said - {"ground", "glass", "groundglass", "density",
           "attenuation"}:
         return False

@@ -92,8 +92,10 @@ def _both(a: str | None, b: str | None) -> str | None:
 
 
 def _is_overruled(statement: Statement, all_: list[Statement]) -> bool:
-    """A general denial beside a statement that the thing is there: "no other nodule" and the like."""
+    """A general denial beside a statement that the thing is or may be there: "no other nodule" and the like."""
     finding = statement.finding
-    return finding.certainty == "absent" and _is_general(finding) and any(
-        other.finding.kind == finding.kind and other.finding.certainty == "present" and other.part == statement.part
-        and other.sentence == statement.sentence for other in all_)
+    if finding.certainty != "absent" or not _is_general(finding):
+        return False
+    others = [s for s in all_ if s.finding.kind == finding.kind and s.finding.certainty != "absent"]
+    return any(finding.change == "new" or (s.part == statement.part and s.sentence == statement.sentence)
+               for s in others)

@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from . import words
 from .attach import Attributes, attributes, one_by_one, regions, with_inherited
+from .elsewhere import Elsewhere, elsewhere
 from .finding import Certainty, Finding, Lobe, Side, Understanding
+from .lexicon import Cue, cues, read
 from .lexicon import attributes as attribute_matches
-from .lexicon import cues, read
-from .measures import sizes
+from .measures import Size, sizes
 from .mentions import Cluster, Mention, clusters
 from .merging import Statement, merged
-from .places import closed, in_order, places, side_of
+from .phrases import Match
+from .places import Place, closed, in_order, places, side_of
 from .scope import Parts, Scope, scope
 from .sections import Sentence, sentences
 from .tokens import Token
@@ -32,6 +34,7 @@ from .vocabulary import KINDS
 _MASS_FROM_MM = 30.0
 _NODE_FROM_MM = 10.0
 _REFERS_BACK = words.bag("largest it this these they its biggest lesion their dominant larger")
+_HEADED = {"bone": "bone_lesion", "osseous": "bone_lesion", "skeleton": "bone_lesion", "liver": "liver_lesion"}
 _STATION_NUMBER = re.compile(r"(?:1[0-4]|[1-9])$")
 
 
@@ -61,26 +64,32 @@ class _Reading:
     unread: tuple[tuple[int, int], ...] = ()
 
 
+@dataclass(frozen=True)
+class _Said:
+    """What a sentence says beside naming findings: where, how large, what like, and with what certainty."""
+
+    places: tuple[Place, ...]
+    sizes: tuple[Size, ...]
+    attributes: tuple[Match[Cue], ...]
+    cues: tuple[Match[Cue], ...]
+
+    def where(self, wanted: Callable[[int], bool]) -> _Said:
+        """The part of it that begins at words that are wanted."""
+        return _Said(tuple(p for p in self.places if wanted(p.first)), tuple(s for s in self.sizes if wanted(s.first)),
+                     tuple(m for m in self.attributes if wanted(m.first)),
+                     tuple(c for c in self.cues if wanted(c.first)))
+
+
 def _read(report: str, row: Sequence[Token], sentence: Sentence, number: int) -> _Reading:
     """The statements of one sentence."""
     found, foreign = clusters(row)
     if not found:
         return _Reading()
     taken = frozenset(i for c in found for i in c.used if not _is_place_word(row[i].word))
-    where, how_large, said = places(row, taken, report), sizes(row), attribute_matches(row)
-    blocks = frozenset(i for p in where for i in range(p.first, p.last + 1)) | frozenset(
-        i for s in how_large for i in range(s.first, s.last + 1))
-    all_cues = cues(row)
-    starts = frozenset(m.first for m in said if m.meaning.group == "severity") | frozenset(
-        c.first for c in all_cues if c.meaning.group in ("no before", "doubt before"))
-    around = regions(row, found, where, how_large, starts)
-    own = [attributes(row, c, r, where, how_large, said) for c, r in zip(found, around, strict=True)]
-    named = frozenset(i for c in found for i in c.used)
-    change_words = frozenset(i for m in said if m.meaning.group == "change" and not named & set(m.used) for i in m.used)
-    judged = scope(Parts(row, found, all_cues, [_has_own_place(row, c, a) for c, a in zip(found, own, strict=True)],
-                         [_is_qualified(c, a) for c, a in zip(found, own, strict=True)],
-                         [_is_affirmed(row, c, a) for c, a in zip(found, own, strict=True)], blocks, change_words))
-    complete = with_inherited(row, found, own, where, judged.absent)
+    every = _Said(tuple(places(row, taken, report)), tuple(sizes(row)), tuple(attribute_matches(row)), tuple(cues(row)))
+    again = elsewhere(row, found, every.places, every.cues)
+    said = every.where(lambda at: not any(clause.holds(at) for clause in again))
+    complete, judged = _attached(row, found, said)
     statements = []
     for n, (cluster, details) in enumerate(zip(found, complete, strict=True)):
         if n in judged.silent or (n in judged.others and n in judged.absent):
@@ -91,10 +100,41 @@ def _read(report: str, row: Sequence[Token], sentence: Sentence, number: int) ->
                 finding = _finding(row, cluster, mention, one_side, _certainty(row, mention, n, judged))
                 if finding is not None:
                     statements.append(Statement(finding, sentence.part, number, another))
-    denied = any(c.meaning.group.startswith("no") for c in all_cues)
+        for clause in again:
+            if clause.number == n:
+                statements += [Statement(f, sentence.part, number) for f in _again(row, cluster, clause, every)]
+    denied = any(c.meaning.group.startswith("no") for c in said.cues)
     used = {i for c in found for i in c.used}
     strange = diseases(row, used) + [(i, i) for i in foreign if not denied]
     return _Reading(tuple(statements), True, tuple(strange))
+
+
+def _attached(row: Sequence[Token], found: Sequence[Cluster], said: _Said) -> tuple[list[Attributes], Scope]:
+    """What is said of each cluster, and how certain each is."""
+    blocks = frozenset(i for p in said.places for i in range(p.first, p.last + 1)) | frozenset(
+        i for s in said.sizes for i in range(s.first, s.last + 1))
+    starts = frozenset(m.first for m in said.attributes if m.meaning.group == "severity") | frozenset(
+        c.first for c in said.cues if c.meaning.group in ("no before", "doubt before"))
+    around = regions(row, found, said.places, said.sizes, starts)
+    own = [attributes(row, c, r, said.places, said.sizes, said.attributes)
+           for c, r in zip(found, around, strict=True)]
+    named = frozenset(i for c in found for i in c.used)
+    change_words = frozenset(
+        i for m in said.attributes if m.meaning.group == "change" and not named & set(m.used) for i in m.used)
+    judged = scope(Parts(
+        row, found, said.cues, [_has_own_place(row, c, a) for c, a in zip(found, own, strict=True)],
+        [_is_qualified(c, a) for c, a in zip(found, own, strict=True)],
+        [_is_affirmed(row, c, a) for c, a in zip(found, own, strict=True)], blocks, change_words))
+    return with_inherited(row, found, own, said.places, judged.absent), judged
+
+
+def _again(row: Sequence[Token], cluster: Cluster, clause: Elsewhere, every: _Said) -> list[Finding]:
+    """What a later clause says of a cluster at another place."""
+    inside = every.where(clause.holds)
+    details = Attributes((closed(clause.place, None),), inside.sizes, inside.attributes)
+    found = [_finding(row, cluster, mention, details, "absent" if clause.absent else "present")
+             for mention in cluster.mentions]
+    return [finding for finding in found if finding is not None]
 
 
 def _is_place_word(word: str) -> bool:
@@ -121,7 +161,7 @@ def _is_affirmed(row: Sequence[Token], cluster: Cluster, own: Attributes) -> boo
 
 def _certainty(row: Sequence[Token], mention: Mention, number: int, judged: Scope) -> Certainty:
     gap = {row[i].word for i in range(mention.first, mention.last)} - {row[i].word for i in mention.used}
-    denied = "not" in gap
+    denied = bool({"not", "free"} & gap)
     if mention.normal:
         return "present" if denied else "absent"
     if number in judged.doubtful:
@@ -138,11 +178,14 @@ def _finding(row: Sequence[Token], cluster: Cluster, mention: Mention, details: 
     if mention.lesion:
         lung = any(p.lung and (p.lobes or p.sides) for p in details.places) or size is not None
         if not lung:
-            return None
-        name = "lung_mass" if size is not None and size > _MASS_FROM_MM else "lung_nodule"
+            name = _HEADED.get(row[0].word, "") if len(row) > 1 and row[1].word == ":" else ""
+            if not name:
+                return None
+        else:
+            name = "lung_mass" if size is not None and size > _MASS_FROM_MM else "lung_nodule"
     if mention.weak and certainty != "absent":
         small = severity == "small" or any(s.below or s.mm < _NODE_FROM_MM for s in details.sizes)
-        if small or _is_plain(row):
+        if small or (size is None and _is_plain(row)):
             return None
     kind = KINDS[name]
     side, lobe = _where(row, cluster, mention, details, kind.lobar) if kind.sided else (None, ())

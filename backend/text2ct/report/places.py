@@ -39,10 +39,22 @@ def places(row: Sequence[Token], taken: frozenset[int], text: str) -> list[Place
     start = 0
     while start < len(row):
         end = _run(row, start, taken)
-        if end > start:
+        if end > start and not _is_touched(row, start) and not _is_well(row, end):
             found.append(_read(row, start, end, text))
         start = max(end, start + 1)
     return found
+
+
+def _is_touched(row: Sequence[Token], start: int) -> bool:
+    """"Encasing the left upper lobe bronchus" says what a lesion reaches, not where it is."""
+    return start > 0 and row[start - 1].word in words.TOUCHING
+
+
+def _is_well(row: Sequence[Token], end: int) -> bool:
+    """"Left lung clear" is no place of a finding."""
+    follows = [t.word for t in row[end:end + 3] if t.word not in ("is", "are")]
+    return follows[:1] != [] and follows[0] in words.HEALTHY and row[end - 1].word == "lung" and (
+        follows[1:2] == [] or follows[1] in (",", ".", ";", "and"))
 
 
 def side_of(sides: frozenset[Side], lobes: frozenset[Lobe]) -> Side | None:
@@ -84,11 +96,18 @@ def _starts(row: Sequence[Token], at: int, taken: frozenset[int]) -> bool:
     if at in taken:
         return False
     word = row[at].word
-    if _is_side(row, at) or word in words.LOBE_CODES or word in words.SEGMENT_LEVELS:
+    if _is_side(row, at) or word in words.LOBE_CODES or _segment_level(row, at):
         return True
     if word in words.LEVELS:
         return any(token.word in _LOBE_NOUNS for token in row[at + 1:at + 6])
     return False
+
+
+def _segment_level(row: Sequence[Token], at: int) -> str:
+    """The level of a segment's name; an apex alone is no segment."""
+    if row[at].word == "apical":
+        return "upper" if any(t.word == "segment" for t in row[at + 1:at + 4]) else ""
+    return words.SEGMENT_LEVELS.get(row[at].word, "")
 
 
 def _run(row: Sequence[Token], start: int, taken: frozenset[int]) -> int:
@@ -153,8 +172,7 @@ def _read(row: Sequence[Token], start: int, end: int, text: str) -> Place:
                 lobes |= _with_side({words.LEVELS[word]}, current)
             else:
                 pending.add(words.LEVELS[word])
-        elif word in words.SEGMENT_LEVELS and not any(t.word in _LOBE_NOUNS for t in row[start:end]):
-            level = words.SEGMENT_LEVELS[word]
+        elif (level := _segment_level(row, at)) and not any(t.word in _LOBE_NOUNS for t in row[start:end]):
             if level == "left upper":
                 lobes.add("LUL")
             elif current and not _side_follows(row, at, end):
@@ -164,11 +182,18 @@ def _read(row: Sequence[Token], start: int, end: int, text: str) -> Place:
         plural |= end < len(row) and row[end].word.startswith("predomina")
         plural |= text[row[at].start:row[at].end].lower() == "lobes"
         at += 1
-    apart = any(t.word in (",", "and", "or", "/", "&") for t in row[start:end])
-    if {"LUL", "lingula"} <= lobes and not apart:  # the lingula is part of that lobe: named with it, meant alone
+    if {"LUL", "lingula"} <= lobes and not _lingula_is_apart(row, start, end):
         lobes.discard("LUL")
     foreign = end < len(row) and row[end].word in words.NOT_LUNG_SIDED
     return Place(start, end - 1, frozenset(sides), frozenset(lobes), frozenset(pending), plural, not foreign)
+
+
+def _lingula_is_apart(row: Sequence[Token], start: int, end: int) -> bool:
+    """Whether the lingula is named beside the upper lobe, not as a part of it."""
+    lingula = next(i for i in range(start, end) if words.LOBE_CODES.get(row[i].word) == "lingula")
+    upper = [i for i in range(start, end) if row[i].word in ("upper", "lul")]
+    nearest = min(upper, key=lambda i: abs(i - lingula), default=start)
+    return any(t.word in (",", "and", "or", "/", "&") for t in row[min(lingula, nearest):max(lingula, nearest)])
 
 
 def _is_level(row: Sequence[Token], at: int, end: int) -> bool:

@@ -119,7 +119,14 @@ def _direction(parts: Parts, cue: Match[Cue]) -> str:
         link = [t.word for t in parts.row[cue.last + 1:parts.clusters[ahead].first]]
         if not {",", ";", ".", "and", "no", "but", "there"} & set(link):
             return before
-    return after
+    return "" if _is_aside(parts, cue) else after
+
+
+def _is_aside(parts: Parts, cue: Match[Cue]) -> bool:
+    """"28 mm nodule, likely primary malignancy" doubts what it may be, not that it is there."""
+    follows = [t.word for t in parts.row[cue.last + 1:cue.last + 2]]
+    return cue.meaning.group.startswith("doubt") and cue.first > 0 and parts.row[cue.first - 1].word == "," and bool(
+        follows) and follows[0].isalpha()
 
 
 def _ends_after_colon(parts: Parts, cue: Match[Cue]) -> bool:

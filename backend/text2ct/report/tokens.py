@@ -24,7 +24,7 @@ _PLURALS = {
     "granulomata": "granuloma", "thrombi": "thrombus", "atria": "atrium", "diagnoses": "diagnosis", "axillae": "axilla",
     "centimetre": "centimeter", "centimetres": "centimeter", "millimetre": "millimeter", "millimetres": "millimeter",
     "calibre": "caliber", "calibers": "caliber", "tumour": "tumor", "tumours": "tumor", "fibres": "fiber",
-    "mets": "mets",
+    "mets": "mets", "aneurysmatic": "aneurysmal", "encased": "encasing",
     "centre": "center", "colour": "color", "has": "has", "was": "was", "pus": "pus", "thorax": "thorax", "vs": "vs",
     "uper": "upper", "viewed": "seen", "visualised": "visualized", "recognised": "recognized", "favour": "favor",
     "favouring": "favoring"}

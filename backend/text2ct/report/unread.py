@@ -21,6 +21,8 @@ _DISEASE = re.compile(r".{3,}(?:oma|itis|osis|ectomy|megaly|pathy|iasis|rrhage|c
 _DISEASES = words.bag("laceration rupture hematoma stricture dissection invasion tumor cancer malignancy infarct "
                       "infarction perforation hemorrhage injury abscess polyp varix collection gas calculus fistula "
                       "amputation malformation anomaly agenesis torsion obstruction foreign compression destruction")
+_NO_ADJECTIVES = (words.PREDICATES | words.JOINERS | words.NEAR_PREPOSITIONS | words.OPENERS | words.EXPLAINS
+                  | frozenset(words.SIDES) | words.ENDS_SCOPE | words.bag("without from this that which known"))
 _OPINION = frozenset(("history", "advice"))
 
 
@@ -43,7 +45,16 @@ def diseases(row: Sequence[Token], used: Collection[int]) -> list[tuple[int, int
         return []
     said = cues(row)
     silent = any(c.meaning.group in _OPINION for c in said)
-    return [] if silent else [(i, i) for i in found if not _denied(row, i, said)]
+    return [] if silent else [(_phrase_begins(row, i, used), i) for i in found if not _denied(row, i, said)]
+
+
+def _phrase_begins(row: Sequence[Token], at: int, used: Collection[int]) -> int:
+    """The first word of the noun phrase that ends here: "splenic", of a splenic laceration."""
+    begin = at
+    while begin > 0 and at - begin < 2 and begin - 1 not in used and row[begin - 1].word.isalpha() and len(
+            row[begin - 1].word) > 3 and row[begin - 1].word not in _NO_ADJECTIVES:
+        begin -= 1
+    return begin
 
 
 def _denied(row: Sequence[Token], at: int, said: Sequence[Match[Cue]]) -> bool:

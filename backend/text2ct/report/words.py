@@ -71,8 +71,9 @@ SEVERITIES: Mapping[Severity, tuple[str, ...]] = {
     "moderate": ("moderate", "medium", "intermediate", "moderately", "moderate sized|amount", "mild to moderate",
                  "small to moderate", "medium sized", "moderately severe", "mild moderate", "small moderate"),
     "large": ("large", "massive", "extensive", "huge", "severe", "marked", "advanced", "pronounced", "voluminous",
-              "substantial", "severely", "markedly", "massively", "extensively", "gross", "florid", "giant", "big",
-              "moderate to large|severe", "moderate severe", "large amount|volume|sized", "sizable", "considerable")}
+              "substantial", "heavy", "heavily", "severely", "markedly", "massively", "extensively", "gross", "florid",
+              "giant", "big", "moderate to large|severe", "moderate severe", "large amount|volume|sized", "sizable",
+              "considerable")}
 SIZE_WORDS: Mapping[Severity, tuple[str, ...]] = {
     "small": ("small", "minimal", "tiny", "trace", "minor"),
     "moderate": ("moderate", "moderate-sized", "medium-sized"),
@@ -156,7 +157,7 @@ DOUBT_AFTER = ("could not ~ excluded", "could not ~ ruled out", "cannot|not ~ ex
 SURE_THOUGH_DOUBTFUL = ("possibly|probably|likely benign|malignant|reactive|related|secondary|due|infectious|chronic",
                         "likely|probably|possibly postinfectious|sequela|postoperative|metastatic|inflammatory",
                         "likely|probably|possibly of", "suspicious nodule|lesion|mass|pulmonary|lung",
-                        "suspicious appearance")
+                        "suspicious ~ nodule|lesion|mass", "in favor of heart|left|right", "suspicious appearance")
 
 ENDS_SCOPE = bag("but however although though except apart yet while whereas still nevertheless save despite besides "
                  "instead otherwise ; :")
@@ -167,11 +168,15 @@ ALTERNATIVES = bag("or nor /")
 PREDICATES = bag("seen observed detected identified noted found present evident demonstrated visualized visible "
                  "shown measuring measures measured measure is are was were show demonstrate contain reveal has have")
 RELATED = bag("adjacent associated accompanying underlying compressive passive overlying surrounding adjoining "
-              "neighboring secondary relaxation resultant")
+              "neighboring secondary relaxation resultant residual")
+CAUSES = bag("with typical characteristic due secondary keeping suggesting")
 EXPLAINS = bag("represent representing reflect reflecting likely possibly probably compatible consistent suggesting "
                "suggestive favor favored versus vs indicating concerning suspicious")
-OPENERS = bag("a an there also additional another")
+HEALTHY = bag("clear normal unremarkable")
+OPENERS = bag("a an there also additional another this these")
 OTHERS = bag("other additional further others")
+TOUCHING = bag("encasing abutting invading compressing obstructing occluding narrowing displacing contacting "
+               "infiltrating indenting")
 NEAR_PREPOSITIONS = bag("in of at on within along inside to involving occupying near throughout affecting")
 
 HISTORY = ("history of", "history", "known case of", "clinical", "presenting with", "presented with",
@@ -180,7 +185,7 @@ HISTORY = ("history of", "history", "known case of", "clinical", "presenting wit
            "previous ~ showed|demonstrated",
            "prior|previous|earlier|old ct|examination|study|scan|exam|imaging ~ showed|demonstrated|reported|revealed",
            "patient with", "operated for|due", "to rule out", "for suspected", "assess for", "known with",
-           "years|year old", "background of", "underwent")
+           "years|year old", "background of", "underwent", "exclusion of", "request ~ for|to", "requested")
 ADVICE = ("recommended", "recommend", "recommends", "advised", "advise", "should be", "is|are suggested",
           "correlation", "recommendation", "is|are warranted", "consider ~ ct|biopsy|follow|pet",
           "suggest follow|further|biopsy|pet|ct|control", "suggested", "warrant", "please", "would be helpful|useful")
