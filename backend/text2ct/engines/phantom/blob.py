@@ -29,11 +29,10 @@ class Blob:
     spikes: NDArray[np.float64]
     spike_radii: NDArray[np.float64]
 
-    def window(self, axes: Axes) -> Slices | None:
-        return self.depth.window(axes)
-
-    def on(self, axes: Axes) -> Floats:
-        return self.depth.on(axes)
+    def within(self, axes: Axes) -> tuple[Slices, Axes, Floats] | None:
+        """The part of a slab that the blob reaches, its axes, and the depth below the surface there."""
+        where = self.depth.window(axes)
+        return None if where is None else (where, axes[where], self.depth.on(axes[where]))
 
     def filled(self, axes: Axes, depth: Floats) -> Bools:
         """The voxels of the lesion; the one nearest to its centre where it is smaller than a voxel."""

@@ -28,11 +28,10 @@ class Deposit:
     stage: Stage = Stage.OUTSIDE
 
     def paint(self, canvas: Canvas) -> Bools | None:
-        where = self.blob.window(canvas.axes)
-        if where is None:
+        reached = self.blob.within(canvas.axes)
+        if reached is None:
             return None
-        axes = canvas.axes[where]
-        depth = self.blob.on(axes)
+        where, axes, depth = reached
         labels = canvas.labels[where]
         allowed = np.ones(labels.shape, bool)
         if self.spares:

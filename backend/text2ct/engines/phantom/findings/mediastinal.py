@@ -80,11 +80,10 @@ class Hernia:
     stage: Stage = Stage.OUTSIDE
 
     def paint(self, canvas: Canvas) -> Bools | None:
-        where = self.blob.window(canvas.axes)
-        if where is None:
+        reached = self.blob.within(canvas.axes)
+        if reached is None:
             return None
-        axes = canvas.axes[where]
-        depth = self.blob.on(axes)
+        where, axes, depth = reached
         keep = ~np.isin(canvas.labels[where], _numbers(("heart", "aorta", "inferior_vena_cava")))
         cover = coverage(depth, canvas.width) * keep
         canvas.blend(cover, 42.0, where)

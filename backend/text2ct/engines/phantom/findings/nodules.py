@@ -38,11 +38,10 @@ class Lesion:
     stage: Stage = Stage.FOCAL
 
     def paint(self, canvas: Canvas) -> Bools | None:
-        where = self.blob.window(canvas.axes)
-        if where is None:
+        reached = self.blob.within(canvas.axes)
+        if reached is None:
             return None
-        axes = canvas.axes[where]
-        depth = self.blob.on(axes)
+        where, axes, depth = reached
         allowed = chosen(canvas.lobes[where], self.lobes)
         allowed_cover = np.maximum(canvas.lung[where] * allowed, (canvas.lung[where] > 0.6) & allowed)
         edge = max(canvas.width, 4.0 if self.density == "ground glass" else 0.0)
