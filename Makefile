@@ -29,6 +29,11 @@ fuzz: $(VENV)/.test-ready
 	$(BIN)/python tests/fuzz/fuzz_dicom.py --cases 20000 --seed 1
 	$(BIN)/python tests/fuzz/fuzz_checkpoints.py --cases 70000 --seed 1
 
+# The pictures of the documents. REAL names a folder with the real CT to draw into, if it is at hand.
+pictures: $(VENV)/.demo-ready demo
+	cp demo/sheet.png docs/pictures/sheet.png
+	$(BIN)/python docs/make_pictures.py $(if $(REAL),--real $(REAL))
+
 clean:
 	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
