@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import io
 import random
-import resource
 import struct
 import sys
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "backend"))
 
 import torch
+from peak import peak_bytes
 
 from text2ct.errors import Text2CTError
 from text2ct.weights.checkpoint import read_checkpoint
@@ -150,7 +150,7 @@ def main(cases: int, seed: int) -> int:
             Path(name).write_bytes(data)
             print(f"case {number} of seed {seed}: {type(error).__name__}: {error} (kept as {name})", file=sys.stderr)
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_bytes() / 1e6
     print(f"{cases} cases, {accepted} accepted, {failures} failures, {cases / max(seconds, 1e-9):.0f} cases a second, "
           f"peak memory {peak:.0f} MB")
     return failures

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import resource
 import shutil
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from peak import peak_bytes
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from text2ct.errors import Text2CTError
@@ -157,7 +157,7 @@ def main(cases: int, seed: int) -> Counter[str]:
                 print(f"case {number} of seed {seed} (from {name}) is kept as {kept}", file=sys.stderr)
                 raise
     seconds = time.monotonic() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_bytes() / 1e6
     print(f"dicom: {cases} cases, seed {seed}, {cases / seconds:.0f}/s, peak {peak:.0f} MB, {dict(outcomes)}")
     return outcomes
 

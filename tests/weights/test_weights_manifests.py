@@ -109,7 +109,7 @@ def test_a_renamed_file_is_recognised_by_its_tensors_unless_two_look_alike(tmp_p
 
 
 _CONVERT = """
-import json, resource, sys
+import json, re, sys
 from pathlib import Path
 from text2ct.engines.catalog import ENGINES
 from text2ct.requests import Watch
@@ -117,7 +117,7 @@ from text2ct.weights.convert import convert
 from text2ct.weights.manifest import load_manifest
 entry = ENGINES["text2ct"].weight_set("").files[2]
 done = convert(Path(sys.argv[1]), Path(sys.argv[2]), entry, load_manifest(entry.manifest), Watch())
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak = int(re.findall(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[0])
 print(json.dumps({"bytes": done.bytes, "source": done.source_bytes, "peak_kb": peak}))
 """
 
