@@ -28,6 +28,10 @@ _NEW_THOUGHT = words.bag("; but however except apart than although normal natura
 _MEASURES = words.bag("depth diameter size thickness short long axis maximum length wall margin contour dimension")
 _AMOUNTS = words.bag("amount volume area focus degree number patch kind type")
 _WITH_IS_PART = {w: frozenset(("with",)) for w in ("compatible", "consistent")}
+_CAUSED = {("due", "to"), ("secondary", "to"), ("because", "of"), ("caused", "by"), ("owing", "to")}
+_GOES_ON = words.bag("persist persists persisting persistent remain remains still is are now continue continues again")
+_NOUN_TAILS = words.bag("linear density change area band appearance focus pattern")
+_PLAIN_ADJECTIVES = words.bag("patchy scattered focal diffuse widespread subsegmental linear")
 _ADJECTIVES_END = frozenset((":", ";", "show", "contain", "in", "of", "at", "on"))
 
 
@@ -79,9 +83,14 @@ def _border(row: Sequence[Token], here: Cluster, there: Cluster, places: Sequenc
     blocks: list[Place | Size] = [p for p in places if a <= p.first < b]
     blocks += [s for s in sizes if a <= s.first < b]
     inside = {i for x in blocks for i in range(x.first, x.last + 1)}
+    for cause in range(a, b - 1):
+        if (row[cause].word, row[cause + 1].word) in _CAUSED:
+            return cause - 1
     joints = [i for i in range(a, b) if i not in inside and (
         row[i].word in words.JOINERS or row[i].word in words.ENDS_SCOPE)]
     for joint in joints:
+        if joint == a and row[joint].word == ":" and joints[1:]:
+            continue
         after = row[joint + 1].word if joint + 1 < len(row) else ""
         if row[joint].word == "with" and any(t.word in _MEASURES for t in row[joint + 1:joint + 4]):
             continue
@@ -111,7 +120,7 @@ def _sized(cluster: Cluster) -> bool:
 def _head(row: Sequence[Token], first: int, until: int) -> int:
     """Where the words before a cluster begin: after the last full break."""
     for at in range(until - 1, first - 1, -1):
-        if row[at].word in _NEW_THOUGHT:
+        if row[at].word in _NEW_THOUGHT and not (row[at].word == "than" and row[at - 1].word in words.COMPARED_SIDES):
             return at + 1
     return first
 
@@ -119,6 +128,8 @@ def _head(row: Sequence[Token], first: int, until: int) -> int:
 def _tail(row: Sequence[Token], last: int, until: int) -> int:
     for at in range(last + 1, until + 1):
         if row[at].word in (";", "but", "however", "although", "while", "whereas", "except", "without"):
+            if row[at].word == "but" and at < until and row[at + 1].word in _GOES_ON:
+                continue
             return at - 1
     return until
 
@@ -134,6 +145,8 @@ def attributes(row: Sequence[Token], cluster: Cluster, region: Region, places: S
         m.meaning.group in ("change", "density", "margin") or m.first >= adjectives) and _fits(row, m, cluster)]
     after = [s for s in sizes if within(s) and s.first > cluster.last]
     before = [s for s in sizes if within(s) and s.first <= cluster.last]
+    if any(t.word in ("another", "second") for t in row[cluster.last + 1:region.last + 1]):
+        after = before + after
     return Attributes(tuple(p for p in places if within(p)), tuple(after or before), tuple(mine),
                       _count(row, cluster, adjectives))
 
@@ -183,11 +196,19 @@ def with_inherited(row: Sequence[Token], clusters: Sequence[Cluster], own: Seque
         if not found[number].places and (listed or _holds_with(row, here, there)):
             behind = [p for p in found[number + 1].places if p.first > clusters[number + 1].last]
             found[number] = replace(found[number], places=tuple(behind))
+        elif not found[number].places and [t.word for t in row[here.last + 1:there.first]] == ["rather", "than"]:
+            found[number] = replace(found[number], places=found[number + 1].places)
         elif _is_one_thing(row, here, there):
             found[number] = _completed(found[number], found[number + 1], there)
+    found = [replace(a, places=tuple(closed(p, _near_side(row, clusters, found[:n], p)) for p in a.places))
+             for n, a in enumerate(found)]
     explained: set[int] = set()
     for number in range(1, len(found)):
         if found[number].places:
+            continue
+        between = [t.word for t in row[clusters[number - 1].last + 1:clusters[number].first]]
+        if between in (["/"], ["or"]) or (set(between) | {row[clusters[number].first].word}) & words.RIGHT_THERE:
+            found[number] = replace(found[number], places=found[number - 1].places)
             continue
         if _names_segment(row, clusters[number - 1], clusters[number], clusters[number + 1:]):
             found[number] = replace(found[number], places=found[number - 1].places)
@@ -235,6 +256,17 @@ def _names_segment(row: Sequence[Token], before: Cluster, here: Cluster, later: 
     return bool(same) and any(t.word == "segment" for t in row[here.last + 1:end])
 
 
+def _near_side(row: Sequence[Token], clusters: Sequence[Cluster], before: Sequence[Attributes],
+               place: Place) -> Side | None:
+    """The side of "the adjacent lower lobe", of "passive atelectasis of the lower lobe": that of the finding before."""
+    if not before:
+        return None
+    link = {t.word for t in row[clusters[len(before) - 1].last + 1:place.first]}
+    if not link & (words.RELATED | {"with"}) or link & {";", "."}:
+        return None
+    return _own_side(before[-1].places)
+
+
 def _own_side(places: Sequence[Place]) -> Side | None:
     sides = {s for p in places for s in p.sides}
     return next(iter(sides)) if len(sides) == 1 else None
@@ -262,6 +294,8 @@ def _breaks(row: Sequence[Token], first: Cluster, there: Cluster) -> bool:
 def _one_list(row: Sequence[Token], here: Cluster, there: Cluster) -> bool:
     """Whether two findings are items of one list, with nothing but joining words between."""
     link = [t.word for t in row[here.last + 1:there.first]]
+    while link and link[0] in _NOUN_TAILS:
+        link = link[1:]
     return all(w in ("and", "or", "nor", ",", "/", "&", "vs", "versus") for w in link)
 
 
@@ -276,11 +310,16 @@ def _holds_with(row: Sequence[Token], here: Cluster, there: Cluster) -> bool:
     """"Bronchiectasis with mucus plugging in the middle lobe" puts both there."""
     link = [t.word for t in row[here.last + 1:there.first]]
     regions = [{KINDS[m.kind].region for m in cluster.mentions} for cluster in (here, there)]
-    return link == ["with"] and bool(regions[0] & regions[1] & {"lungs", "airways"})
+    while link and link[0] in _NOUN_TAILS:
+        link = link[1:]
+    plainly = link[:1] == ["and"] and set(link[1:]) <= (_SEVERITY_WORDS | _PLAIN_ADJECTIVES) - {"a", "an"}
+    return (plainly or link == ["with"]) and bool(regions[0] & regions[1] & {"lungs", "airways"})
 
 
 def _is_read_as(row: Sequence[Token], clusters: Sequence[Cluster], number: int) -> bool:
     """"Lower lobe opacity, atelectasis versus pneumonia": what comes after the comma is its reading."""
+    if [t.word for t in row[clusters[number - 1].last + 1:clusters[number].first]] == [":"]:
+        return True
     if number + 1 >= len(clusters):
         return False
     before, here, after = clusters[number - 1:number + 2]
@@ -295,41 +334,3 @@ def _is_related(row: Sequence[Token], here: Cluster, there: Cluster) -> bool:
     behind = [t.word for t in row[there.last + 1:there.last + 4]]
     nearby = behind[:1] == ["in"] and any(word in words.RELATED for word in behind)
     return plainly or nearby or any(word in words.RELATED for word in link)
-
-
-def one_by_one(cluster: Cluster, details: Attributes) -> list[Attributes]:
-    """Several findings in one: "nodules in the RUL (5 mm) and LLL (8 mm)"; otherwise what is said, as it is."""
-    places = [p for p in details.places if p.first > cluster.last and (p.lobes or len(p.sides) == 1)]
-    if len(places) < 2 or len(places) != len(details.sizes) or len(places) != len(details.places):
-        return _by_side(cluster, details)
-    order = sorted([(p.first, "place") for p in places] + [(s.first, "size") for s in details.sizes])
-    if any(here[1] == there[1] for here, there in itertools.pairwise(order)):
-        return [details]
-    return [replace(details, places=(p,), sizes=(s,), count=None) for p, s in zip(places, details.sizes, strict=True)]
-
-
-def _by_side(cluster: Cluster, details: Attributes) -> list[Attributes]:
-    """Two findings in one: "large right and small left pleural effusion"."""
-    behind = _by_side_behind(cluster, details)
-    if behind:
-        return behind
-    sides = [p for p in details.places if p.last < cluster.first and p.sides and not p.lobes]
-    severities = [m for m in details.said if m.meaning.group == "severity" and m.last < cluster.first]
-    if len(sides) != 2 or sides[0].sides == sides[1].sides or not any(
-            sides[0].last < m.first < sides[1].first for m in severities):
-        return [details]
-    others = tuple(m for m in details.said if m not in severities)
-    return [replace(details, places=(place,), said=others + tuple(
-        m for m in severities if (m.first < sides[0].first) == (place is sides[0]))) for place in sides]
-
-
-def _by_side_behind(cluster: Cluster, details: Attributes) -> list[Attributes]:
-    """"Bilateral effusions, right large, left small"; nothing when the sentence is not of that form."""
-    sides = [p for p in details.places if p.first > cluster.last and len(p.sides) == 1 and not p.lobes]
-    degrees = [m for m in details.said if m.meaning.group == "severity" and m.first > cluster.last]
-    if len(sides) != 2 or len(degrees) != 2 or sides[0].sides == sides[1].sides:
-        return []
-    if not all(-2 <= m.first - p.last <= 2 for p, m in zip(sides, degrees, strict=True)):
-        return []
-    rest = tuple(m for m in details.said if m.meaning.group != "severity")
-    return [replace(details, places=(p,), said=(*rest, m)) for p, m in zip(sides, degrees, strict=True)]

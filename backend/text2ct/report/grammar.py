@@ -17,7 +17,8 @@ import numpy as np
 
 from . import words
 from .finding import Finding, Lobe, Severity, Side
-from .vocabulary import KINDS, Kind
+from .kind import Kind
+from .vocabulary import KINDS
 
 Split = Literal["train", "held-out"]
 T = TypeVar("T")

@@ -66,7 +66,8 @@ _TOUCHING = words.bag("abutting adjacent invading extending encasing displacing 
 def kind_phrases() -> Phrases[Meaning]:
     """Every way to name a kind, or to say that it is not there."""
     heads = {w for kind in KINDS.values() for name in kind.names + kind.patterns if len(name.split()) == 1
-             for w in words_of([name])} | {"node", "valve", "ln"} | _TOUCHING | set(words.LOBE_CODES)
+             for w in words_of([name])} | {"node", "valve", "ln", "collapsed", "consolidated"}
+    heads |= _TOUCHING | set(words.LOBE_CODES)
     return Phrases(_kind_entries(), closed=heads)
 
 
@@ -85,8 +86,10 @@ def cue_phrases() -> Phrases[Cue]:
     """Denial, doubt and their exceptions."""
     groups = {"no before": words.NO_BEFORE, "no after": words.NO_AFTER, "doubt before": words.DOUBT_BEFORE,
               "doubt after": words.DOUBT_AFTER, "sure": words.SURE_THOUGH_DOUBTFUL, "end": words.ENDING_PHRASES,
+              "unjudged after": words.UNJUDGED_AFTER,
+              "unjudged before": words.UNJUDGED_BEFORE, "unjudged around": words.UNJUDGED_AROUND,
               "history": words.HISTORY, "advice": words.ADVICE}
-    return Phrases((phrase, Cue(group, phrase)) for group, phrases in groups.items() for phrase in phrases)
+    return Phrases(((phrase, Cue(group, phrase)) for group, phrases in groups.items() for phrase in phrases), ("not",))
 
 
 @lru_cache(maxsize=1)

@@ -26,12 +26,16 @@ _LARGEST_MM = 600.0
 
 @dataclass(frozen=True)
 class Size:
-    """row[first:last + 1] says a size. `below` means that it is only an upper bound."""
+    """row[first:last + 1] says a size. `below` means that it is only an upper bound.
+
+    `each` are its numbers where they may be those of several findings: "4 and 7 mm".
+    """
 
     first: int
     last: int
     mm: float
     below: bool = False
+    each: tuple[float, ...] = ()
 
 
 def sizes(row: Sequence[Token]) -> list[Size]:
@@ -85,7 +89,9 @@ def _size_at(row: Sequence[Token], start: int) -> Size | None:
     grew = before[-1:] == ["from"] and "to" in [t.word for t in row[start:last]]
     mm = values[-1] if grew else max(values)
     below = "<" in before or "less" in before or "smaller" in before or "under" in before or "below" in before
-    return Size(start, last, round(mm, 2), below) if 0 < mm <= _LARGEST_MM else None
+    listed = not crossed and any(t.word in ("and", "or") for t in row[start:last])
+    each = tuple(round(v, 2) for v in values) if listed else (round(mm, 2),)
+    return Size(start, last, round(mm, 2), below, each) if 0 < mm <= _LARGEST_MM else None
 
 
 def _has_unit(row: Sequence[Token], at: int) -> bool:
@@ -104,4 +110,4 @@ def _is_current(row: Sequence[Token], size: Size) -> bool:
         return False
     if _BESIDE & set(before):
         return False
-    return not (after[:1] and after[0] in _AFTER and after[:2] != ["thick", "pleural"])
+    return not (after[:1] and after[0] in _AFTER and after[:2] not in (["thick", "pleural"], ["thick", "walled"]))

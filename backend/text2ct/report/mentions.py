@@ -16,14 +16,24 @@ from .phrases import Match
 from .tokens import Token
 
 _LESIONS = frozenset(("lung_nodule", "lung_mass", "metastases", "cavity"))
+_MAY_BE_FOREIGN = _LESIONS | {"lung_cyst", "lung_opacity", "granuloma"}
 _FILLED = frozenset(("consolidation", "lung_opacity"))
-_INTERPRETATIONS = words.bag("pneumonia bronchopneumonia pneumonitis tumor carcinoma tumoral")
-_GENERIC = words.bag("nodule mass lesion nodular opacity density cyst abscess collapse")
+INTERPRETATIONS = words.bag("pneumonia bronchopneumonia pneumonitis tumor carcinoma tumoral")
+_GENERIC = words.bag("nodule mass lesion nodular opacity density cyst abscess collapse granuloma")
 _SPREAD_TO = words.bag("liver hepatic bone osseous skeletal brain adrenal spleen kidney renal vertebra vertebral "
                        "peritoneal")
 
 _NOT_PULMONARY = words.bag("mural intramural atrial ventricular appendage venous vein cardiac jugular subclavian caval")
 _CANCERS = words.bag("carcinoma cancer adenocarcinoma melanoma sarcoma lymphoma")
+
+_AORTIC = words.bag("aorta aortic supraaortic carotid subclavian")
+_CORONARY = words.bag("coronary lad rca lcx circumflex")
+_VESSELS = {"arterial_wall_calcification": ("coronary_artery_wall_calcification", _CORONARY),
+            "coronary_artery_wall_calcification": ("arterial_wall_calcification", _AORTIC)}
+_VESSEL_WORDS = _AORTIC | _CORONARY | words.bag(
+    ", and / artery wall of in at arch descending ascending thoracic abdominal branch left right main level also "
+    "origin its vessel proximal")
+
 
 @dataclass(frozen=True)
 class Mention:
@@ -93,7 +103,24 @@ def _mentions(row: Sequence[Token]) -> list[Mention]:
             found.append(Mention(match.meaning.kind, match.used, match.meaning.normal, match.meaning.weak))
             taken |= set(match.used[:-1] if match.shared else match.used)
             ends |= {match.last} if match.skipped else set()
-    return found
+    return sorted([*found, *_other_vessels(row, found)], key=lambda m: m.first)
+
+
+def _other_vessels(row: Sequence[Token], found: Sequence[Mention]) -> list[Mention]:
+    """"Plaques in the aortic arch, descending aorta and LAD" calcify the coronary arteries too."""
+    named = {m.kind for m in found}
+    more = []
+    for mention in found:
+        kind, vessels = _VESSELS.get(mention.kind, ("", frozenset()))
+        if not kind or kind in named or mention.normal:
+            continue
+        for at in range(mention.last + 1, len(row)):
+            if row[at].word in vessels and [t.word for t in row[at + 1:at + 2]] != ["valve"]:
+                more.append(Mention(kind, (mention.first, at)))
+                break
+            if row[at].word not in _VESSEL_WORDS:
+                break
+    return more
 
 
 def _goes_on_to(row: Sequence[Token], last: int, nouns: frozenset[str]) -> bool:
@@ -130,10 +157,10 @@ def _is_foreign(row: Sequence[Token], mention: Mention) -> bool:
         if _also_of_lung(row, mention.first):
             return False
         before = {t.word for t in row[max(0, mention.first - 2):mention.first]}
-        return bool(before & _SPREAD_TO) or (link[:1] in (["in"], ["of"], ["to"]) and bool(set(link) & _SPREAD_TO))
+        return bool(before & _SPREAD_TO) or _lies_in(row, mention.last, _SPREAD_TO)
     if mention.used == (mention.first,) and row[mention.first].word == "thrombus":
         return mention.first > 0 and row[mention.first - 1].word in _NOT_PULMONARY
-    if row[mention.last].word not in _GENERIC or mention.kind not in _LESIONS | {"lung_cyst", "lung_opacity"}:
+    if row[mention.last].word not in _GENERIC or mention.kind not in _MAY_BE_FOREIGN:
         return False
     near = [t.word for t in row[max(0, mention.first - 3):mention.first]]
     after: list[str] = []
@@ -146,6 +173,16 @@ def _is_foreign(row: Sequence[Token], mention: Mention) -> bool:
           "hemithorax"}) or ("lobe" in said and "breast" not in said):
         return False
     return bool(said & words.FOREIGN_ORGANS)
+
+
+def _lies_in(row: Sequence[Token], last: int, organs: frozenset[str]) -> bool:
+    """"Metastasis is suspected in the left adrenal gland"."""
+    for at in range(last + 1, min(last + 5, len(row) - 1)):
+        if row[at].word in (",", ";", ".", "and", "but", "with"):
+            return False
+        if row[at].word in ("in", "of", "to"):
+            return any(t.word in organs for t in row[at + 1:at + 4])
+    return False
 
 
 def _also_of_lung(row: Sequence[Token], first: int) -> bool:
@@ -164,7 +201,7 @@ def _without_interpretations(row: Sequence[Token], mentions: list[Mention]) -> l
         group = _FILLED if mention.kind in _FILLED else _LESIONS
         before = [m for m in kept if m.kind in group and not m.normal]
         link = [t.word for t in row[before[-1].last + 1:mention.first]] if before else []
-        explains = said & _INTERPRETATIONS and before and not {"and", "no", ";", "or"} & set(link) and (
+        explains = said & INTERPRETATIONS and before and not {"and", "no", ";", "or"} & set(link) and (
             mention.kind == before[-1].kind or words.CAUSES & set(link) or group is _LESIONS)
         lesions = [m for m in kept if m.kind in _LESIONS | {"consolidation"} and not m.normal]
         to_lesion = [t.word for t in row[lesions[-1].last + 1:mention.first]] if lesions else []

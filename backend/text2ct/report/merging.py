@@ -18,18 +18,24 @@ _SIZE_TOLERANCE = 0.15
 
 @dataclass(frozen=True)
 class Statement:
-    """A finding as one sentence states it; `another` says that it is not one named before."""
+    """A finding as one sentence states it; `another` says that it is not one named before.
+
+    A `reading` is an opinion of what was described: pneumonia, of a consolidation.
+    """
 
     finding: Finding
     part: int
     sentence: int
     another: bool = False
+    reading: bool = False
 
 
 def merged(statements: Iterable[Statement]) -> tuple[Finding, ...]:
     """The distinct findings in the order in which they are first named."""
     kept: list[Statement] = []
     for statement in statements:
+        if _sums_up(statement, kept):
+            continue
         same = [n for n, old in enumerate(kept) if _same(old, statement)]
         if not same:
             kept.append(statement)
@@ -59,6 +65,17 @@ def _same(old: Statement, new: Statement) -> bool:
     if a.size_mm and b.size_mm:
         return abs(a.size_mm - b.size_mm) <= _SIZE_TOLERANCE * max(a.size_mm, b.size_mm)
     return True
+
+
+def _sums_up(new: Statement, kept: list[Statement]) -> bool:
+    """Whether "bilateral effusions" says again what was said of each side; or a reading what was described."""
+    finding = new.finding
+    earlier = [s.finding for s in kept if s.part != new.part and s.finding.certainty == finding.certainty]
+    if new.reading and finding.certainty != "absent" and not _states_place(finding):
+        return any(f.kind in ("consolidation", "lung_opacity") and f.certainty == "present" for f in (
+            s.finding for s in kept if s.part != new.part))
+    sides = {f.side for f in earlier if f.kind == finding.kind}
+    return finding.side == "bilateral" and not finding.lobe and not finding.size_mm and {"left", "right"} <= sides
 
 
 def _states_place(finding: Finding) -> bool:
@@ -97,5 +114,7 @@ def _is_overruled(statement: Statement, all_: list[Statement]) -> bool:
     if finding.certainty != "absent" or not _is_general(finding):
         return False
     others = [s for s in all_ if s.finding.kind == finding.kind and s.finding.certainty != "absent"]
+    if any(s.finding.certainty == "present" for s in others):
+        return True
     return any(finding.change == "new" or (s.part == statement.part and s.sentence == statement.sentence)
                for s in others)

@@ -15,13 +15,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from . import words
-from .attach import Attributes, attributes, one_by_one, regions, with_inherited
+from .attach import Attributes, attributes, regions, with_inherited
+from .dividing import one_by_one
 from .elsewhere import Elsewhere, elsewhere
 from .finding import Certainty, Finding, Lobe, Side, Understanding
 from .lexicon import Cue, cues, read
 from .lexicon import attributes as attribute_matches
 from .measures import Size, sizes
-from .mentions import Cluster, Mention, clusters
+from .mentions import INTERPRETATIONS, Cluster, Mention, clusters
 from .merging import Statement, merged
 from .phrases import Match
 from .places import Place, closed, in_order, places, side_of
@@ -35,6 +36,8 @@ _MASS_FROM_MM = 30.0
 _NODE_FROM_MM = 10.0
 _REFERS_BACK = words.bag("largest it this these they its biggest lesion their dominant larger")
 _HEADED = {"bone": "bone_lesion", "osseous": "bone_lesion", "skeleton": "bone_lesion", "liver": "liver_lesion"}
+_ABOUT = words.bag("around surrounding adjacent beside near accompanying behind within inside")
+_PRONOUNS = words.bag("it this these them")
 _STATION_NUMBER = re.compile(r"(?:1[0-4]|[1-9])$")
 
 
@@ -49,6 +52,14 @@ def understand(report: str) -> Understanding:
         if not row:
             continue
         reading = _read(report, row, sentence, number)
+        if reading.statements and statements and _is_around(row):
+            reading = replace(reading, statements=tuple(_placed_as(s, statements[-1]) for s in reading.statements))
+        elif reading.statements and statements and (_is_in_lung_beside(row) or _other_side(row)):
+            side = statements[-1].finding.side
+            opposite: dict[Side | None, Side] = {"left": "right", "right": "left"}
+            side = opposite.get(side) if _other_side(row) == "contralateral" else side
+            beside = replace(statements[-1], finding=replace(statements[-1].finding, side=side, lobe=()))
+            reading = replace(reading, statements=tuple(_placed_as(s, beside) for s in reading.statements))
         if reading.statements or reading.silent:
             statements += reading.statements
         elif not (statements and _continues(row) and _complete_last(report, row, statements)):
@@ -95,11 +106,12 @@ def _read(report: str, row: Sequence[Token], sentence: Sentence, number: int) ->
         if n in judged.silent or (n in judged.others and n in judged.absent):
             continue
         another = "another" in [t.word for t in row[max(0, cluster.first - 4):cluster.first]]
-        for one_side in one_by_one(cluster, details):
+        for one_side in one_by_one(row, cluster, details):
             for mention in cluster.mentions:
                 finding = _finding(row, cluster, mention, one_side, _certainty(row, mention, n, judged))
                 if finding is not None:
-                    statements.append(Statement(finding, sentence.part, number, another))
+                    reading = all(row[i].word in INTERPRETATIONS for i in mention.used)
+                    statements.append(Statement(finding, sentence.part, number, another, reading))
         for clause in again:
             if clause.number == n:
                 statements += [Statement(f, sentence.part, number) for f in _again(row, cluster, clause, every)]
@@ -161,7 +173,7 @@ def _is_affirmed(row: Sequence[Token], cluster: Cluster, own: Attributes) -> boo
 
 def _certainty(row: Sequence[Token], mention: Mention, number: int, judged: Scope) -> Certainty:
     gap = {row[i].word for i in range(mention.first, mention.last)} - {row[i].word for i in mention.used}
-    denied = bool({"not", "free"} & gap)
+    denied = bool({"not", "free", "none"} & gap)
     if mention.normal:
         return "present" if denied else "absent"
     if number in judged.doubtful:
@@ -176,14 +188,19 @@ def _finding(row: Sequence[Token], cluster: Cluster, mention: Mention, details: 
     severity = details.value("severity", cluster)
     name = mention.kind
     if mention.lesion:
-        lung = any(p.lung and (p.lobes or p.sides) for p in details.places) or size is not None
+        lung = any(p.lung and (p.lobes or p.sides) for p in details.places) or size is not None or (
+            row[mention.first - 1].word in ("lung", "pulmonary", "parenchymal") and mention.first > 0)
         if not lung:
             name = _HEADED.get(row[0].word, "") if len(row) > 1 and row[1].word == ":" else ""
             if not name:
                 return None
         else:
             name = "lung_mass" if size is not None and size > _MASS_FROM_MM else "lung_nodule"
+    if mention.weak and certainty != "absent" and _none_is_enlarged(row, mention):
+        certainty = "absent"
     if mention.weak and certainty != "absent":
+        if size is None and details.value("density", cluster) == "calcified":
+            return None
         small = severity == "small" or any(s.below or s.mm < _NODE_FROM_MM for s in details.sizes)
         if small or (size is None and _is_plain(row)):
             return None
@@ -197,6 +214,13 @@ def _finding(row: Sequence[Token], cluster: Cluster, mention: Mention, details: 
         details.count if certainty != "absent" else None, _density(cluster, details, kind.densities, name),
         details.value("margin", cluster) if kind.margins else None,
         details.value("change", cluster), (row[used[0]].start, row[used[1]].end))
+
+
+def _none_is_enlarged(row: Sequence[Token], mention: Mention) -> bool:
+    """"Nodes of up to 8 mm, none pathologically enlarged"."""
+    rest = [t.word for t in row[mention.last + 1:]]
+    denied = [i for i, word in enumerate(rest) if word in ("not", "none")]
+    return any({"enlarged", "pathological", "pathologically"} & set(rest[i + 1:i + 4]) for i in denied)
 
 
 def _is_plain(row: Sequence[Token]) -> bool:
@@ -245,6 +269,35 @@ def _density(cluster: Cluster, details: Attributes, allowed: tuple[str, ...], na
 def _continues(row: Sequence[Token]) -> bool:
     """Whether a sentence goes on about the finding before it: "The largest measures 8 mm."."""
     return row[0].word in _REFERS_BACK
+
+
+def _is_around(row: Sequence[Token]) -> bool:
+    """Whether a sentence speaks of what lies about the finding before it: "a halo around it"."""
+    said = [t.word for t in row]
+    if said[0] in words.RIGHT_THERE - {"traction"}:
+        return True
+    return any(here in _ABOUT and (there in _PRONOUNS or last in _PRONOUNS)
+               for here, there, last in zip(said, said[1:] + [""], [*said[2:], "", ""], strict=False))
+
+
+def _is_in_lung_beside(row: Sequence[Token]) -> bool:
+    """"Atelectasis in the neighbouring lung": on the side of the finding before it."""
+    return any(here.word in words.RELATED and there.word in ("lung", "parenchyma", "lobe", "segment")
+               for here, there in itertools.pairwise(row))
+
+
+def _other_side(row: Sequence[Token]) -> str:
+    """Whether a sentence speaks of the side of the finding before it, or of the opposite one."""
+    return next((t.word for t in row if t.word in ("ipsilateral", "contralateral")), "")
+
+
+def _placed_as(statement: Statement, before: Statement) -> Statement:
+    """A statement without a place, given that of the finding before it."""
+    finding, place = statement.finding, before.finding
+    kind = KINDS[finding.kind]
+    if finding.side or finding.lobe or finding.certainty == "absent" or not kind.sided:
+        return statement
+    return replace(statement, finding=replace(finding, side=place.side, lobe=place.lobe if kind.lobar else ()))
 
 
 def _complete_last(report: str, row: Sequence[Token], statements: list[Statement]) -> bool:

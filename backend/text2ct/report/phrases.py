@@ -21,7 +21,7 @@ GAP = "~"
 SHARED = "&"
 _LONGEST_GAP = 8
 _JOINS = frozenset(("and", "or", "nor", ",", "/"))
-_BLOCKS_GAP = bag(", ; . ! ( ) no without with but nor there however although except which")
+_BLOCKS_GAP = bag(", ; . ! ( ) no without with but nor there however although except which none")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,10 @@ _CORE = frozenset(words.LEVELS) | _LOBE_NOUNS | _LUNG_NOUNS | frozenset(words.LO
 
 @dataclass(frozen=True)
 class Place:
-    """A run of words row[first:last + 1] that says where. `open_levels` are levels that lack a side."""
+    """A run of words row[first:last + 1] that says where. `open_levels` are levels that lack a side.
+
+    `parts` are the places that an "and" joins in it: the right, and the left.
+    """
 
     first: int
     last: int
@@ -31,6 +34,7 @@ class Place:
     open_levels: frozenset[str] = frozenset()
     plural: bool = False
     lung: bool = True
+    parts: tuple[Place, ...] = ()
 
 
 def places(row: Sequence[Token], taken: frozenset[int], text: str) -> list[Place]:
@@ -40,9 +44,17 @@ def places(row: Sequence[Token], taken: frozenset[int], text: str) -> list[Place
     while start < len(row):
         end = _run(row, start, taken)
         if end > start and not _is_touched(row, start) and not _is_well(row, end):
-            found.append(_read(row, start, end, text))
+            found.append(_with_parts(row, _read(row, start, end, text), text))
         start = max(end, start + 1)
     return found
+
+
+def _with_parts(row: Sequence[Token], place: Place, text: str) -> Place:
+    edges = [i for i in range(place.first, place.last + 1) if row[i].word in ("and", ",", "&")]
+    starts, ends = [place.first, *(i + 1 for i in edges)], [*edges, place.last + 1]
+    pieces = [_read(row, a, b, text) for a, b in zip(starts, ends, strict=True) if a < b]
+    whole = len(pieces) > 1 and all((p.lobes or p.sides) and not p.open_levels for p in pieces)
+    return replace(place, parts=tuple(pieces)) if whole else place
 
 
 def _is_touched(row: Sequence[Token], start: int) -> bool:
@@ -83,7 +95,7 @@ def _is_side(row: Sequence[Token], at: int) -> bool:
         before = at and row[at - 1]
         after = row[at + 1] if at + 1 < len(row) else None
         digit = (before and before.end == row[at].start and before.word.isdigit()) or (
-            after is not None and after.start == row[at].end)
+            after is not None and after.start == row[at].end and after.word.isalnum())
         return not digit
     if word == "both":
         return any(token.word in words.SIDE_NOUNS for token in row[at + 1:at + 4])
@@ -107,7 +119,18 @@ def _segment_level(row: Sequence[Token], at: int) -> str:
     """The level of a segment's name; an apex alone is no segment."""
     if row[at].word == "apical":
         return "upper" if any(t.word == "segment" for t in row[at + 1:at + 4]) else ""
-    return words.SEGMENT_LEVELS.get(row[at].word, "")
+    return words.SEGMENT_LEVELS.get(row[at].word, "") or _segment_number(row, at)
+
+
+def _segment_number(row: Sequence[Token], at: int) -> str:
+    """The level of a segment given by its number: "S6", "segment 4", "segments 4 and 5"."""
+    if not row[at].word.isdigit() or not at:
+        return ""
+    before = row[at - 1]
+    if (before.word == "s" and before.end == row[at].start) or before.word == "segment":
+        return words.NUMBERED_SEGMENTS.get(row[at].word, "")
+    joined = before.word in ("and", ",", "/", "&", "-", "–") and at > 2
+    return words.NUMBERED_SEGMENTS.get(row[at].word, "") if joined and _segment_number(row, at - 2) else ""
 
 
 def _run(row: Sequence[Token], start: int, taken: frozenset[int]) -> int:
@@ -118,18 +141,30 @@ def _run(row: Sequence[Token], start: int, taken: frozenset[int]) -> int:
     while at < len(row) and at not in taken:
         word = row[at].word
         if _is_side(row, at):
-            joined = row[at - 1].word in (",", "and", "or", "&", "/")
+            joined = row[at - 1].word not in words.COMPARED_SIDES and row[at - 1].word in (",", "and", "or", "&", "/")
             if joined and not _has_noun(row, at + 1, taken) and not _closes(row, at + 1, taken):
                 break
             end = at + 1
-        elif word in _CORE or word in words.SEGMENT_LEVELS or word.rstrip("s") in _LOBE_NOUNS:
+        elif word in _LUNG_NOUNS and row[at - 1].word == ",":
+            break
+        elif word in _CORE or word in words.SEGMENT_LEVELS or word.rstrip("s") in _LOBE_NOUNS or (
+                _segment_number(row, at) or (word in words.COMPARED_SIDES and _is_compared(row, at))):
             end = at + 1
-        elif word not in _INSIDE:
+        elif word not in _INSIDE and not (word == "s" and _segment_number(row, min(at + 1, len(row) - 1))):
             break
         elif word in words.SEGMENT_WORDS:
             end = at + 1
         at += 1
     return end
+
+
+def _is_compared(row: Sequence[Token], at: int) -> bool:
+    """"Left greater than right" names both sides."""
+    ahead = at
+    while ahead < len(row) and row[ahead].word in words.COMPARED_SIDES:
+        ahead += 1
+    return ahead < len(row) and ahead > at and _is_side(row, ahead) and (
+        _is_side(row, at - 1) or row[at - 1].word in words.COMPARED_SIDES)
 
 
 def _has_noun(row: Sequence[Token], at: int, taken: frozenset[int]) -> bool:

@@ -20,6 +20,8 @@ from .tokens import Token
 _PARTICIPLES = words.PREDICATES - {"is", "are", "was", "were", "has", "have"}
 _LONGEST_LIST = 24
 _EARLIER = words.bag("previously previous prior earlier formerly")
+_EARLIER_STUDY = words.bag("previous prior earlier last preceding old")
+_REST = words.bag("lung parenchyma remainder rest chest field thorax examination study")
 _COMPLETELY = words.bag("completely fully totally entirely now almost been also")
 _AUXILIARIES = words.bag("is are was were has have cannot could did do does")
 
@@ -53,7 +55,13 @@ class Parts:
     def between(self, a: int, b: int) -> list[str]:
         """The words of row[a:b] that are not part of a place or a size; "previously noted" says nothing new."""
         return [self.row[i].word for i in range(a, b) if i not in self.blocks and not (
-            i and self.row[i - 1].word in _EARLIER and self.row[i].word in _PARTICIPLES)]
+            self.row[i].word in _PARTICIPLES and self._was_earlier(i))]
+
+    def _was_earlier(self, at: int) -> bool:
+        """"Previously noted", "seen on the prior study"."""
+        after = [t.word for t in self.row[at + 1:at + 4]]
+        return (at > 0 and self.row[at - 1].word in _EARLIER) or (
+            after[:1] != [] and after[0] in ("on", "in", "at") and bool(_EARLIER_STUDY & set(after[1:])))
 
     def ends_between(self, a: int, b: int) -> bool:
         """Whether a statement ends somewhere in row[a:b]."""
@@ -79,11 +87,66 @@ def scope(parts: Parts) -> Scope:
             said.doubtful.update(_doubt_forward(parts, cue))
         elif group == "doubt after":
             said.doubtful.update(_backward(parts, cue, lists=False))
-        if cue.meaning.value in ("versus", "vs"):
+        if cue.meaning.value in _OF_TWO:
             said.doubtful.update(_doubt_forward(parts, cue), _backward(parts, cue, lists=False))
         if group in ("history", "advice"):
             said.silent.update(_silent(parts, cue, group))
+        elif group.startswith("unjudged"):
+            said.silent.update(_unjudged(parts, cue, group))
+    for cue in parts.cues:
+        if cue.meaning.group == "doubt before":
+            before = _previous(parts, cue.first)
+            to = cue.first > 0 and parts.row[cue.first - 1].word == "to" and before in said.absent
+            if to or _is_denied_doubt(parts, cue):
+                said.absent.update(_doubt_forward(parts, cue))
+                said.doubtful.difference_update(_doubt_forward(parts, cue))
+    said.doubtful.update(_alternatives(parts, said))
     return said
+
+
+def _is_denied_doubt(parts: Parts, doubt: Match[Cue]) -> bool:
+    """"No findings in favor of pneumonia": the doubt is denied."""
+    for cue in parts.cues:
+        if cue.meaning.group == "no before" and cue.last < doubt.first <= cue.last + 5:
+            link = {t.word for t in parts.row[cue.last + 1:doubt.first]}
+            named = any(cue.last < c.first < doubt.first for c in parts.clusters)
+            if not named and not link & {",", "but", "and", "."} and not parts.ends_between(cue.last + 1, doubt.first):
+                return not doubt.meaning.value.startswith(("not", "cannot"))
+    return False
+
+
+def _alternatives(parts: Parts, said: Scope) -> list[int]:
+    """"Mass or consolidation": one of the two, so neither is certain."""
+    found = []
+    for number in range(len(parts.clusters) - 1):
+        here, there = parts.clusters[number:number + 2]
+        link = [t.word for t in parts.row[here.last + 1:there.first]]
+        same = {m.kind for m in here.mentions} & {m.kind for m in there.mentions}
+        if link == ["or"] and not same and not {number, number + 1} & (said.absent | said.silent):
+            found += [number, number + 1]
+    return found
+
+
+def _unjudged(parts: Parts, cue: Match[Cue], group: str) -> list[int]:
+    """The clusters that could not be judged on this CT; "its size cannot be assessed" leaves the finding itself."""
+    if group == "unjudged around":
+        return [n for n, c in enumerate(parts.clusters) if cue.first < c.first < cue.last]
+    spanned = [n for n, c in enumerate(parts.clusters) if c.first < cue.first and c.last > cue.last]
+    if spanned:
+        return spanned
+    ahead = [t.word for t in parts.row[cue.last + 1:cue.last + 2]] in (["for"], ["of"])
+    if group == "unjudged before" or ahead:
+        first = _next(parts, cue.last)
+        if first is None or parts.ends_between(cue.last + 1, parts.clusters[first].first):
+            return []
+        reached = [first]
+        while reached[-1] + 1 < len(parts.clusters) and words.ALTERNATIVES | {"and", ","} >= set(parts.between(
+                parts.clusters[reached[-1]].last + 1, parts.clusters[reached[-1] + 1].first)):
+            reached.append(reached[-1] + 1)
+        return reached
+    if words.KNOWN_THOUGH_UNJUDGED & {t.word for t in parts.row[:cue.first]}:
+        return []
+    return _backward(parts, cue, lists=True)
 
 
 def _next(parts: Parts, at: int) -> int | None:
@@ -96,7 +159,10 @@ def _previous(parts: Parts, at: int) -> int | None:
 
 _DENIALS_EITHER_WAY = ("resolved", "negative", "nil", "ruled out")
 _DOUBTS_EITHER_WAY = ("possible", "probable", "likely", "suspected", "questionable", "unlikely", "less likely", "?",
-                      "suspicious", "equivocal", "doubtful")
+                      "suspicious", "equivocal", "doubtful", "favored")
+_NATURES = words.bag("malignant benign malignancy infective infectious inflammatory neoplastic significance nature "
+                     "etiology cause aspiration viral bacterial tb tuberculous old chronic acute reactive primary")
+_OF_TWO = ("versus", "vs", "favored over", "more likely than")
 _EITHER_WAY = {**dict.fromkeys(_DENIALS_EITHER_WAY, ("no before", "no after")),
                **dict.fromkeys(_DOUBTS_EITHER_WAY, ("doubt before", "doubt after"))}
 
@@ -111,8 +177,12 @@ def _direction(parts: Parts, cue: Match[Cue]) -> str:
         return group
     before, after = _EITHER_WAY[words_said]
     back, ahead = _previous(parts, cue.first), _next(parts, cue.last)
+    if words_said == "favored" and parts.row[cue.last + 1:] and parts.row[cue.last + 1].word in ("to", "as"):
+        return before
     if back is not None and parts.row[cue.first - 1].word in _AUXILIARIES | _COMPLETELY:
         return after
+    if words_said == "?" and _asks_of_another(parts, cue):
+        return ""
     if words_said == "?" and back is not None and parts.clusters[back].last + 1 == cue.first:
         return after
     if ahead is not None:
@@ -120,6 +190,12 @@ def _direction(parts: Parts, cue: Match[Cue]) -> str:
         if not {",", ";", ".", "and", "no", "but", "there"} & set(link):
             return before
     return "" if _is_aside(parts, cue) else after
+
+
+def _asks_of_another(parts: Parts, cue: Match[Cue]) -> bool:
+    """"8 mm nodule ?malignant" asks what it is, not whether it is there."""
+    after = parts.row[cue.last + 1:cue.last + 2]
+    return bool(after) and after[0].start == parts.row[cue.last].end and after[0].word in _NATURES
 
 
 def _is_aside(parts: Parts, cue: Match[Cue]) -> bool:
@@ -203,6 +279,8 @@ def _backward(parts: Parts, cue: Match[Cue], lists: bool) -> list[int]:
         return []
     if "," in link and not any(w in _AUXILIARIES for w in link + [parts.row[cue.first].word]) and b - a > 1:
         return []
+    if "," in link and _REST & set(link[len(link) - link[::-1].index(","):]):
+        return []
     reached = [nearest]
     while len(reached) < _LONGEST_LIST and reached[-1] > 0 and _list_comes_from(parts, reached[-1], lists):
         reached.append(reached[-1] - 1)
@@ -234,7 +312,8 @@ def _doubt_forward(parts: Parts, cue: Match[Cue]) -> list[int]:
     while len(reached) < _LONGEST_LIST and reached[-1] + 1 < len(parts.clusters):
         a, b = parts.clusters[reached[-1]].last + 1, parts.clusters[reached[-1] + 1].first
         link = parts.between(a, b)
-        if not {"or", "/", "vs", "versus"} & set(link) or parts.ends_between(a, b):
+        joints = {"or", "/", "vs", "versus"} | ({"and", ","} if "differential" in cue.meaning.value else set())
+        if not joints & set(link) or parts.ends_between(a, b):
             break
         reached.append(reached[-1] + 1)
     return reached

@@ -99,7 +99,7 @@ def _goes_on(text: str, begin: int, stop: re.Match[str]) -> bool:
     before = text[begin:stop.start()]
     words = before.split()
     last = words[-1].lower() if words else ""
-    if stop.group()[0] == "?" and not words:
+    if stop.group()[0] == "?" and (not words or (before[-1:].isspace() and text[stop.end():stop.end() + 1].isalnum())):
         return True
     if stop.group()[0] == ".":
         following = text[stop.end():stop.end() + 1]

@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-_TOKEN = re.compile(r"\d+(?:[.,]\d+)?|[^\W\d_]+|[,;:/?&()<>=×*.!+]|-(?=\d)|(?<=\s)[-–—•](?=\s)|–|—")
+_TOKEN = re.compile(r"\([+\-–−]\)|\b[bBwWcC]/[lLwWoO]\b|\b[wW]/(?=\W)|\d+(?:[.,]\d+)?|[^\W\d_]+|"
+                    r"[,;:/?&()<>=×*.!+]|-(?=\d)|(?<=\s)[-–—•](?=\s)|–|—")
 _PLURALS = {
     "bullae": "bulla", "metastases": "metastasis", "bronchi": "bronchus", "septa": "septum", "hila": "hilum",
     "vertebrae": "vertebra", "pleurae": "pleura", "apices": "apex", "bases": "base", "sequelae": "sequela",
@@ -28,6 +29,18 @@ _PLURALS = {
     "centre": "center", "colour": "color", "has": "has", "was": "was", "pus": "pus", "thorax": "thorax", "vs": "vs",
     "uper": "upper", "viewed": "seen", "visualised": "visualized", "recognised": "recognized", "favour": "favor",
     "favouring": "favoring"}
+_SHORT = {
+    "eff": "effusion", "effn": "effusion", "effs": "effusion", "effus": "effusion", "consol": "consolidation",
+    "consols": "consolidation", "cons": "consolidation", "atel": "atelectasis", "atelect": "atelectasis",
+    "emph": "emphysema", "calc": "calcification", "calcs": "calcification", "calcn": "calcification",
+    "calcif": "calcification", "pneumo": "pneumothorax", "poss": "possible", "prob": "probable",
+    "susp": "suspicious", "mod": "moderate", "adj": "adjacent", "assoc": "associated", "unch": "unchanged",
+    "bil": "bilateral", "incr": "increased", "decr": "decreased", "seg": "segment", "neg": "negative",
+    "mediast": "mediastinal", "pericard": "pericardial", "lns": "ln", "lnn": "ln", "lnd": "ln", "abn": "abnormal",
+    "bronch": "bronchus", "peribronch": "peribronchial", "cardiomeg": "cardiomegaly", "thk": "thickening",
+    "thickng": "thickening", "subseg": "subsegmental", "b/l": "bilateral", "w/": "with",
+    "w/o": "without", "c/w": "consistent", "(+)": "present", "(-)": "absent", "(–)": "absent", "(−)": "absent"}
+_NO_PLURAL = frozenset(("pancreas", "whereas", "atlas", "perhaps"))
 _KEEP = ("ss", "us", "is", "as")
 
 
@@ -51,6 +64,8 @@ def tokens(text: str, start: int = 0, end: int | None = None) -> Iterator[Token]
 @lru_cache(maxsize=8192)
 def lemma(word: str) -> str:
     """Singular, American and without accents."""
+    if word in _SHORT:
+        return _SHORT[word]
     if not word.isascii():
         word = "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
     found = _PLURALS.get(word)
@@ -65,6 +80,8 @@ def lemma(word: str) -> str:
         return word[:-3] + "y"
     if len(word) > 4 and word.endswith(("sses", "xes", "shes", "ches")):
         return word[:-2]
+    if len(word) > 4 and word.endswith("as") and word not in _NO_PLURAL:
+        return word[:-1]
     if len(word) > 3 and word.endswith("s") and not word.endswith(_KEEP):
         return word[:-1]
     return word

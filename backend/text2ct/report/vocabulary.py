@@ -16,43 +16,9 @@ small typing errors need no pattern of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 from ..errors import BadInput
-from ..geometry import Triple
-
-Region = Literal["lungs", "airways", "pleura", "heart", "vessels", "mediastinum", "abdomen", "skeleton", "soft tissue",
-                 "material"]
-Scale = Literal["size", "degree"]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of finding. `scale` says which severity words fit it: small..large or mild..severe.
-
-    `sided` and `lobar` say whether a side and lobes mean something for it, `sized`
-    whether a diameter or thickness does. `standard` marks the 18 labels of CT-RATE.
-    """
-
-    id: str
-    title: str
-    region: Region
-    summary: str
-    color: Triple
-    names: tuple[str, ...]
-    patterns: tuple[str, ...] = ()
-    normal: tuple[str, ...] = ()
-    weak: tuple[str, ...] = ()
-    sided: bool = False
-    lobar: bool = False
-    sized: bool = False
-    scale: Scale | None = None
-    stations: bool = False
-    densities: tuple[str, ...] = ()
-    margins: tuple[str, ...] = ()
-    standard: bool = False
-
+from .kind import Kind
 
 _MARGINS = ("smooth", "lobulated", "spiculated")
 _LESION = ("solid", "ground glass", "part-solid", "calcified", "cavitary")
@@ -63,9 +29,11 @@ _TABLE = (
          (0.20, 0.75, 1.00),
          ("pacemaker", "central venous catheter", "chest tube", "sternotomy wires", "port catheter"),
          ("cardiac? device", "pacemaker lead|wire", "pacer", "dual|single lead pacer|pacemaker", "icd",
-          "jugular|subclavian|femoral line|catheter", "defibrillator", "implantable cardioverter defibrillator",
+          "jugular|subclavian|femoral line|catheter", "line|catheter ~ jugular|subclavian|femoral|svc",
+          "defibrillator", "implantable cardioverter defibrillator",
           "port", "port a? cath", "chemoport", "line|tube or|and tube|line", "support device", "catheter",
-          "picc line?", "central|venous line", "thoracostomy tube", "thoracic|chest|pleural|pericardial drain",
+          "picc line?", "central|venous line", "thoracostomy tube", "drain ~ situ|place",
+          "thoracic|chest|pleural|pericardial drain",
           "drainage tube|catheter", "pigtail catheter?", "endotracheal tube", "tracheostomy tube|cannula?",
           "nasogastric|feeding|ng|orogastric tube", "ett", "sternal wire|suture", "cerclage wire?",
           "sternotomy material|suture", "sternotomy", "surgical clip|suture|staple|material", "metallic clip|suture",
@@ -84,7 +52,7 @@ _TABLE = (
           "calcific|calcified|atherosclerotic|atheroma|calcium ~ aorta|aortic|arch|carotid|subclavian|supraaortic",
           "calcification ~ aorta|aortic|arch|carotid|subclavian|supraaortic",
           "aorta|arch ~ calcified|atherosclerotic", "atherosclerosis ~ aorta|arch|artery",
-          "aortic|arterial|vascular atherosclerosis|atheromatosis|atheroma",
+          "aortic|arterial|vascular atherosclerosis|atheromatosis|atheroma", "mural calcification",
           "atherosclerotic change|disease|plaque|calcification|involvement", "atheroma|atheromatous plaque|change",
           "atherosclerosis", "calcific|calcified plaque"),
          scale="degree", standard=True),
@@ -93,20 +61,25 @@ _TABLE = (
          ("heart|cardiac ~ enlarged|increased|large|big|bigger|dilated|enlargement",
           "enlargement|dilatation of heart", "enlarged|dilated|large cardiac silhouette|contour|size|heart",
           "increased cardiac size|dimension|silhouette", "increase in heart|cardiac size|dimension",
+          "increase in size|dimension of heart",
+          "increased size|dimension of heart", "size of heart ~ increased|enlarged",
           "cardiothoracic ratio|index ~ increased|enlarged|elevated|high", "increased cardiothoracic ratio|index",
           "increase in cardiothoracic ratio|index", "dilated cardiomyopathy",
           "ventricular|ventricle|atrial|atrium|chamber ~ enlarged|dilated|enlargement|dilatation|dilation",
           "enlarged|dilated left|right? ventricle|atrium|chamber", "cardiac dilatation|dilation",
           "ctr ~ increased|enlarged"),
-         normal=("heart|cardiac ~ normal|unremarkable|natural", "heart contour , size ~ normal|natural",
+         normal=("heart|cardiac ~ normal|unremarkable|natural", "heart|cardiac ~ n size|sized?",
+                 "heart contour , size ~ normal|natural",
                  "normal heart|cardiac size|dimension?", "normal sized? heart", "normal cardiac silhouette|contour",
+                 "size of heart ~ normal|natural", "normal size of heart",
                  "cardiothoracic ratio|index ~ normal|natural", "normal cardiothoracic ratio|index"),
          scale="degree", standard=True),
     Kind("pericardial_effusion", "Pericardial effusion", "heart", "Fluid in the pericardial sac.", (0.35, 0.85, 0.75),
          ("pericardial effusion", "pericardial fluid", "fluid in the pericardium", "fluid around the heart"),
          ("effusion ~ pericardium|pericardial", "fluid ~ pericardial space|sac|recess|cavity",
           "pericardial collection", "hemopericardium", "hydropericardium", "effusion around heart",
-          "pericardial & effusion|fluid"),
+          "pericardial & effusion|fluid", "pericardial thickening|thickness or|and|/? effusion|fluid"),
+         normal=("pericardium ~ no fluid|effusion", "pericardial space|sac ~ no fluid|effusion"),
          sized=True, scale="size", standard=True),
     Kind("coronary_artery_wall_calcification", "Coronary artery wall calcification", "heart",
          "Calcified plaque in the coronary arteries.", (1.00, 0.70, 0.10),
@@ -130,7 +103,10 @@ _TABLE = (
           "lymph node enlargement|conglomerate|conglomeration",
           "lymph node ~ enlarged|pathological|prominent|increased", "enlarged|pathological node|ln",
           "node|ln ~ enlarged|pathological", "nodal enlargement|mass|conglomerate"),
-         weak=("lymph node", "ln", "mediastinal|hilar|axillary|paratracheal|subcarinal node"),
+         normal=("lymph? node|ln ~ normal|unremarkable", "normal lymph? node", "no node|lad",
+                 "mediastinal|hilar|axillary node ~ normal|unremarkable"),
+         weak=("lymph node", "ln", "mediastinal|hilar|axillary|paratracheal|subcarinal node",
+               "node ~ mediastinum|hilum|axilla|mediastinal|hilar", "node|ln :"),
          sided=True, sized=True, scale="degree", stations=True, densities=("calcified",), standard=True),
     Kind("emphysema", "Emphysema", "lungs", "Destroyed air spaces: areas darker than normal lung.", (0.35, 0.55, 0.95),
          ("emphysema", "centrilobular emphysema", "emphysematous changes", "pulmonary emphysema"),
@@ -161,7 +137,8 @@ _TABLE = (
           "infiltrative ~ lesion|process|change", "infiltrative",
           "patchy|alveolar|parenchymal|interstitial|airspace density|disease", "air space density|disease|opacity",
           "crazy paving pattern?", "density increase", "increase in density", "increased density|attenuation",
-          "pneumonitis", "haziness", "lung|pulmonary contusion", "alveolar|pulmonary hemorrhage"),
+          "pneumonitis", "haziness", "lung|pulmonary|parenchymal|lobe contusion", "contusion ~ lung|lobe",
+          "alveolar|pulmonary hemorrhage"),
          sided=True, lobar=True, sized=True, scale="size", densities=("ground glass",), standard=True),
     Kind("pulmonary_fibrotic_sequela", "Pulmonary fibrotic sequela", "lungs", "Scars, bands and fibrosis of the lung.",
          (0.70, 0.65, 0.55),
@@ -179,11 +156,14 @@ _TABLE = (
          sided=True, lobar=True, scale="degree", standard=True),
     Kind("pleural_effusion", "Pleural effusion", "pleura", "Fluid between lung and chest wall.", (0.25, 0.55, 0.85),
          ("pleural effusion", "pleural fluid", "effusion", "fluid in the pleural space", "hydrothorax"),
-         ("pleural collection", "fluid ~ pleural space|cavity", "effusion ~ pleural space|cavity", "hemothorax",
+         ("pleural collection", "pleura ~ fluid|effusion", "fluid ~ pleural space|cavity",
+         "effusion ~ pleural space|cavity",
+          "hemothorax",
           "hydropneumothorax", "hemopneumothorax", "empyema", "chylothorax", "loculated fluid|effusion|collection",
           "fluid ~ hemithorax|fissure", "free fluid ~ hemithorax|pleural", "parapneumonic effusion",
           "pleural & effusion|fluid"),
-         normal=("pleural space ~ clear|normal|free|unremarkable",
+         normal=("pleural space ~ clear|normal|free|unremarkable", "pleura ~ no fluid|effusion",
+                 "pleural space|cavity ~ no fluid|effusion",
                  "costophrenic angle|sulcus ~ clear|sharp|open|free", "clear|sharp costophrenic angle|sulcus"),
          sided=True, sized=True, scale="size", standard=True),
     Kind("mosaic_attenuation_pattern", "Mosaic attenuation pattern", "lungs", "Patches of darker and brighter lung.",
@@ -271,7 +251,7 @@ _TABLE = (
           "aorta|aortic ~ aneurysm|aneurysmal|dilated|dilatation|dilation|ectatic|ectasia|enlarged",
           "aorta|aortic ~ widened|wider|increased", "ectasia|dilatation|dilation|aneurysm ~ aorta|aortic",
           "ectatic|dilated|wide|aneurysmal ~ aorta|aortic", "fusiform dilatation|aneurysm"),
-         normal=("aorta|aortic ~ normal|natural",),
+         normal=("aorta|aortic ~ normal|natural|unremarkable",),
          sized=True, scale="degree"),
     Kind("hepatic_steatosis", "Hepatic steatosis", "abdomen", "Fatty liver: darker than the spleen.",
          (0.75, 0.70, 0.25),

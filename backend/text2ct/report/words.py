@@ -46,7 +46,12 @@ LOBE_NAMES: Mapping[tuple[Lobe, ...], tuple[str, ...]] = {
     ("RUL", "LLL"): ("right upper and left lower lobes", "right upper lobe and the left lower lobe"),
     ("LUL", "LLL"): ("left upper and lower lobes", "upper and lower lobes of the left lung")}
 SEGMENT_LEVELS = {"posterobasal": "lower", "laterobasal": "lower", "mediobasal": "lower", "anterobasal": "lower",
-                  "posterolaterobasal": "lower", "apicoposterior": "left upper", "apicoposteriorly": "left upper"}
+                  "posterolaterobasal": "lower", "apicoposterior": "left upper", "apicoposteriorly": "left upper",
+                  "anteromediobasal": "lower", "posteromediobasal": "lower", "anterolaterobasal": "lower",
+                  "mediobasilar": "lower", "posterobasilar": "lower", "laterobasilar": "lower",
+                  "anterobasilar": "lower"}
+NUMBERED_SEGMENTS = {str(n): "upper" if n <= 3 else "middle" if n <= 5 else "lower" for n in range(1, 11)}
+COMPARED_SIDES = bag("greater more larger bigger less smaller > < = than")
 SEGMENT_WORDS = bag("apical anterior posterior superior inferior medial lateral basal segment segmental subsegment "
                     "apicoposterior posterobasal laterobasal mediobasal anterobasal")
 SIDE_NOUNS = bag("lung hemithorax side apex base hilum hilar zone field chest costophrenic basal apical "
@@ -114,6 +119,7 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
                   "regression", "reduced", "reduction", "smaller than before|previous|previously|prior",
                   "smaller compared", "partially|nearly|incompletely resolved",
                   "partial ~ resolution|clearing|regression", "resolving", "almost|nearly ~ resolved|cleared",
+                  "near|partial|incomplete resolution|disappearance|clearance",
                   "clearing", "near|nearly|almost complete ~ resolution|clearing|regression",
                   "nearly completely resolved", "diminished"),
     "new": ("not ~ seen|present|observed|visible previously|before", "not ~ seen|present on|in prior|previous", "new",
@@ -133,7 +139,8 @@ NO_BEFORE = ("no", "do|did|can|could not see|identify|detect|find|appreciate", "
              "no definite|obvious|significant|new|focal|acute|appreciable|convincing|gross|suspicious|large",
              "resolution of", "complete|interval resolution|clearance of", "resolution|disappearance of",
              "removal of", "there is|are no longer", "complete clearing of", "no more", "zero", "resolved",
-             "not evidence of")
+             "not evidence of",
+             "not suspicious|suggestive|concerning|worrisome|indicative|typical|compatible for|of|with")
 NO_AFTER = ("not ~ seen|observed|detected|identified|noted|found|present|evident|demonstrated|visualized|visible|shown",
             "not ~ appreciated|depicted|apparent|encountered|monitored|revealed|recognized|exist|developed|visualised",
             "not ~ included|available|noticed|discernible|distinguished|selected|watched|determined|there|suspected",
@@ -148,12 +155,33 @@ DOUBT_BEFORE = ("possible", "possibly", "probable", "probably", "likely", "suspi
                 "not|cannot ~ rule out", "versus", "vs", "differential", "differential diagnosis", "concerning for",
                 "worrisome for", "suggestive of|for", "suggesting", "suggest", "suggests", "equivocal", "presumed",
                 "presumably", "possibility of", "?", "favor", "favoring", "favored", "may", "might", "maybe",
-                "perhaps", "concern for", "doubtful", "unclear", "indeterminate for", "unlikely", "less likely",
+                "perhaps", "concern for", "raises|raising ~ possibility|suspicion|question|concern of|for",
+                "cannot|not ~ differentiated|distinguished from", "potential", "potentially", "conceivably",
+                "thought to be|represent", "felt to be|represent", "doubtful", "unclear",
+                "indeterminate for", "unlikely",
+                "less likely",
                 "suspicious", "could")
 DOUBT_AFTER = ("could not ~ excluded", "could not ~ ruled out", "cannot|not ~ excluded", "cannot|not ~ ruled out",
                "suspected", "possible", "questionable", "likely", "probable", "?", "in differential diagnosis?",
                "considered", "unlikely", "less likely", "suspicious", "equivocal", "versus", "vs", "not certain",
-               "not definite", "not sure", "uncertain", "doubtful")
+               "favored", "favored over", "more likely than", "remains ~ possibility|consideration",
+               "is|are ~ possibility|consideration", "is|are ~ in differential", "not definite", "not sure",
+               "uncertain",
+               "doubtful")
+UNJUDGED_AFTER = ("cannot|not ~ evaluated|assessed|judged|examined|interpreted|commented|ascertained",
+                  "not evaluable|assessable|interpretable", "unevaluable", "nonassessable",
+                  "poorly|suboptimally|incompletely|inadequately ~ evaluated|assessed",
+                  "difficult|hard|impossible to evaluate|assess|judge|comment",
+                  "beyond evaluation|assessment", "outside field|scan",
+                  "not ~ included in field|scan|examination|study")
+UNJUDGED_BEFORE = ("cannot|not ~ evaluate|assess|comment for|on?", "unable to evaluate|assess|comment",
+                   "limited|suboptimal|inadequate|nondiagnostic evaluation|assessment|sensitivity of|for",
+                   "limit|limiting|preclude|precluding|prevent|preventing|hamper|hampering|impair|obscure|degrade"
+                   " ~ evaluation|assessment|detection|exclusion of|for")
+UNJUDGED_AROUND = ("evaluation|assessment|detection of|for ~ limited|suboptimal|precluded|impossible|possible"
+                   "|inadequate|hampered|degraded|difficult",)
+KNOWN_THOUGH_UNJUDGED = bag("size extent margin change growth progression regression nature etiology cause character "
+                            "stability comparison dimension volume origin activity content")
 SURE_THOUGH_DOUBTFUL = ("possibly|probably|likely benign|malignant|reactive|related|secondary|due|infectious|chronic",
                         "likely|probably|possibly postinfectious|sequela|postoperative|metastatic|inflammatory",
                         "likely|probably|possibly of", "suspicious nodule|lesion|mass|pulmonary|lung",
@@ -168,7 +196,9 @@ ALTERNATIVES = bag("or nor /")
 PREDICATES = bag("seen observed detected identified noted found present evident demonstrated visualized visible "
                  "shown measuring measures measured measure is are was were show demonstrate contain reveal has have")
 RELATED = bag("adjacent associated accompanying underlying compressive passive overlying surrounding adjoining "
-              "neighboring secondary relaxation resultant residual")
+              "neighboring secondary relaxation resultant residual distal postobstructive obstructive "
+              "ipsilateral perilesional")
+RIGHT_THERE = bag("surrounding perilesional traction adjoining intralesional")
 CAUSES = bag("with typical characteristic due secondary keeping suggesting")
 EXPLAINS = bag("represent representing reflect reflecting likely possibly probably compatible consistent suggesting "
                "suggestive favor favored versus vs indicating concerning suspicious")
@@ -176,7 +206,7 @@ HEALTHY = bag("clear normal unremarkable")
 OPENERS = bag("a an there also additional another this these")
 OTHERS = bag("other additional further others")
 TOUCHING = bag("encasing abutting invading compressing obstructing occluding narrowing displacing contacting "
-               "infiltrating indenting")
+               "infiltrating indenting obliterating stenosing surrounding attached")
 NEAR_PREPOSITIONS = bag("in of at on within along inside to involving occupying near throughout affecting")
 
 HISTORY = ("history of", "history", "known case of", "clinical", "presenting with", "presented with",
