@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -175,3 +177,16 @@ def test_noise_is_measured_and_made_alike() -> None:
     assert again.sigma_hu == pytest.approx(14, rel=0.2)
     assert again.blur[0] == pytest.approx(0.5, abs=0.12)
     assert again.blur[2] < 0.35
+
+
+def test_a_thin_turned_box_costs_no_more_memory_than_its_window() -> None:
+    """A form of the size of a wall, a millimetre thin, once asked for gigabytes."""
+    c = float(np.sqrt(0.5))
+    box = Box((0.0, 0.0, 0.0), (1.0, 150.0, 150.0), ((c, c, 0.0), (-c, c, 0.0), (0.0, 0.0, 1.0)))
+    ct = CTVolume(np.full((64, 64, 40), -850, np.int16), Grid.centred((64, 64, 40), (3.0, 3.0, 5.0)).affine)
+    tracemalloc.start()
+    result = PhantomEngine().run(InsertLesion(ct, box), Watch())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60_000_000
+    assert result.labels[0].voxels.any()

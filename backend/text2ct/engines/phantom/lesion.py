@@ -24,6 +24,7 @@ from .shapes import coverage, noise_field, stream
 
 _SHARE = {"full": 1.0, "medium": 0.75, "small": 0.5}
 _ROUGH = {"smooth": 0.03, "lobulated": 0.2, "spiculated": 0.14, "ill-defined": 0.12}
+_NEAR = 1.6  # half edges from the centre; beyond, the box cuts the lesion off whatever its form
 _COLOR = (0.95, 0.35, 0.15)
 _LUNG_HU = -400.0
 
@@ -103,9 +104,9 @@ def _formed(request: InsertLesion, look: Look) -> Patch:
     parts: Floats = np.divide(local, half, dtype=np.float32)
     body = 0.74 if look.margin == "spiculated" else 1.0
     q = np.sqrt(np.einsum("...k,...k->...", parts, parts))
-    limit = float(np.abs(parts).max()) + 0.3
+    limit = min(float(np.abs(parts).max()), _NEAR) + 0.3
     grain = noise_field(rng, 0.34 if look.shape == "irregular" else 0.5, (-limit,) * 3, (limit,) * 3)
-    bent = q - np.float32(body - 0.8 * rough) - np.float32(rough) * np.clip(grain.at(parts), -1.5, 1.5)
+    bent = q - np.float32(body - 0.8 * rough) - np.float32(rough) * np.clip(grain.at(np.clip(parts, -_NEAR, _NEAR)), -1.5, 1.5)
     bent = np.maximum(bent, (np.abs(parts).max(-1) - 1))
     depth: Floats = (-bent * half.min()).astype(np.float32)
     if look.margin == "spiculated":
