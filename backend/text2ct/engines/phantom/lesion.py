@@ -106,7 +106,8 @@ def _formed(request: InsertLesion, look: Look) -> Patch:
     q = np.sqrt(np.einsum("...k,...k->...", parts, parts))
     limit = min(float(np.abs(parts).max()), _NEAR) + 0.3
     grain = noise_field(rng, 0.34 if look.shape == "irregular" else 0.5, (-limit,) * 3, (limit,) * 3)
-    bent = q - np.float32(body - 0.8 * rough) - np.float32(rough) * np.clip(grain.at(np.clip(parts, -_NEAR, _NEAR)), -1.5, 1.5)
+    bumps = np.clip(grain.at(np.clip(parts, -_NEAR, _NEAR)), -1.5, 1.5)
+    bent = q - np.float32(body - 0.8 * rough) - np.float32(rough) * bumps
     bent = np.maximum(bent, (np.abs(parts).max(-1) - 1))
     depth: Floats = (-bent * half.min()).astype(np.float32)
     if look.margin == "spiculated":
