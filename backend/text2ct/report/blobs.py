@@ -1,0 +1,161 @@
+"""Round spots in the lungs: what is convex in every direction, unlike a vessel.
+
+A vessel is dark across but not along; a nodule falls off on all sides. So a spot is
+a place where even the flattest of the three second derivatives is clearly negative,
+at the scale of its own size. Each spot is then measured by cutting it out at half
+of its height.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..geometry import Triple
+from .coarse import Coarse, Image, Mask
+from .lungs import Lungs
+
+DIAMETERS_MM = (7.0, 10.0, 14.0, 20.0, 28.0, 40.0, 56.0)
+_LUNG_HU, _TOP_HU = -850.0, 60.0
+_SIGMA_OF_DIAMETER = 0.29
+_FINE_MM, _OPENED_MM = 2.2, 14.0
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One round spot: its middle, its size and how it looks.
+
+    `roundness` is 1 for a perfect ball; `rim_hu` is the lung just around it, dark around
+    a nodule and hazy around a consolidation; `alone` is the share of its surroundings
+    that is aerated lung, small where it hangs on vessels or the mediastinum.
+    """
+
+    place: Triple
+    diameter_mm: float
+    mean_hu: float
+    core_hu: float
+    roundness: float
+    strength: float
+    rim_hu: float
+    alone: float
+    index: tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """The lungs cut out on a fine grid; outside them everything is as dark as lung."""
+
+    image: Image
+    hu: Image
+    inside: Mask
+    low: tuple[int, int, int]
+    coarse: Coarse
+
+
+def lung_field(lungs: Lungs, space: Mask) -> Field:
+    """The lungs at about two millimetres, cropped; `space` is where lung or a lesion in it may be."""
+    coarse = Coarse.of(lungs.coarse.fine, _FINE_MM)
+    inside = space if coarse.factors == lungs.coarse.factors else _regridded(space, lungs.coarse, coarse)
+    where = ndimage.find_objects(inside.astype(np.uint8))
+    box = where[0] if where else tuple(slice(0, 1) for _ in range(3))
+    inside, hu = inside[box], coarse.hu[box]
+    image = np.where(inside, np.clip(hu, _LUNG_HU - 60, _TOP_HU), _LUNG_HU).astype(np.float32)
+    return Field(image, hu, inside, (box[0].start, box[1].start, box[2].start), coarse)
+
+
+def find_spots(field: Field, weakest: float) -> tuple[Spot, ...]:
+    """Spots of 6 to 70 mm, strongest first; a spot inside a stronger one is left out."""
+    found = [spot for diameter in DIAMETERS_MM for spot in _at_scale(field, diameter, weakest)]
+    kept: list[Spot] = []
+    for spot in sorted(found, key=lambda s: -s.strength):
+        if all(_apart(spot, other) for other in kept):
+            kept.append(spot)
+    return tuple(kept)
+
+
+def _apart(a: Spot, b: Spot) -> bool:
+    gap = float(np.linalg.norm(np.subtract(a.place, b.place)))
+    return gap > 0.6 * max(a.diameter_mm, b.diameter_mm)
+
+
+def _at_scale(field: Field, diameter: float, weakest: float) -> Iterator[Spot]:
+    mm = _SIGMA_OF_DIAMETER * diameter
+    sigma = field.coarse.voxels(mm)
+    if diameter < 1.6 * max(field.coarse.spacing):
+        return
+    strength = convexity(field.image, sigma) / (_TOP_HU - _LUNG_HU)
+    strength[~field.inside] = 0
+    reach = tuple(2 * max(1, int(0.4 * v)) + 1 for v in field.coarse.voxels(diameter))
+    peaks = (strength > weakest) & (strength == ndimage.maximum_filter(strength, reach))
+    for index in np.argwhere(peaks):
+        spot = _measured(field, (int(index[0]), int(index[1]), int(index[2])), diameter,
+                         float(strength[tuple(index)]))
+        if spot is not None:
+            yield spot
+
+
+def convexity(image: Image, sigma: tuple[float, float, float]) -> Image:
+    """The smallest of the three curvatures (scale-normalised, positive on a bright spot)."""
+    second = np.empty((3, 3, *image.shape), np.float32)
+    for a in range(3):
+        for b in range(a, 3):
+            order = [0, 0, 0]
+            order[a] += 1
+            order[b] += 1
+            curve = ndimage.gaussian_filter(image, sigma, order=order, mode="nearest", truncate=3.0)
+            second[a, b] = second[b, a] = -curve * sigma[a] * sigma[b]
+    trace = second[0, 0] + second[1, 1] + second[2, 2]
+    smallest = np.zeros(image.shape, np.float32)
+    likely = (second[0, 0] > 0) & (second[1, 1] > 0) & (second[2, 2] > 0) & (trace > 20)
+    if likely.any():
+        matrices = np.moveaxis(second[:, :, likely], 2, 0)
+        smallest[likely] = np.linalg.eigvalsh(matrices)[:, 0]
+    return np.maximum(smallest, 0)
+
+
+def _measured(field: Field, index: tuple[int, int, int], diameter: float, strength: float) -> Spot | None:
+    """The spot cut out at half its height within a ball somewhat larger than the scale."""
+    reach = [int(np.ceil(v)) for v in field.coarse.voxels(0.95 * diameter)]
+    box = tuple(slice(max(0, i - r), min(n, i + r + 1))
+                for i, r, n in zip(index, reach, field.image.shape, strict=True))
+    axes = np.ogrid[box]
+    distance = np.sqrt(sum(((a - i) * s) ** 2 for a, i, s in
+                           zip(axes, index, field.coarse.spacing, strict=True)))
+    local, inside = field.image[box], field.inside[box]
+    center = distance < max(0.25 * diameter, 1.01 * min(field.coarse.spacing))
+    core = float(np.median(local[center]))
+    if core < _LUNG_HU + 200:
+        return None
+    half = (local > (core + _LUNG_HU) / 2) & inside & (distance < 0.95 * diameter)
+    shape = ndimage.binary_opening(half, field.coarse.ball(0.2 * diameter)) if diameter >= _OPENED_MM else half
+    labels, count = ndimage.label(shape)
+    middle = tuple(i - b.start for i, b in zip(index, box, strict=True))
+    if not count or not labels[middle]:
+        return None
+    own = labels == labels[middle]
+    volume = float(own.sum()) * field.coarse.voxel_ml * 1000
+    size = float((6 * volume / np.pi) ** (1 / 3))
+    ball = distance < size / 2
+    overlap = float((own & ball).sum()) / max(1, int((own | ball).sum()))
+    x, y, z = field.coarse.grid.to_ras(np.array(index) + field.low).tolist()
+    hu = field.hu[box]
+    ring = ndimage.binary_dilation(own, field.coarse.ball(8)) & ~ndimage.binary_dilation(own, field.coarse.ball(4))
+    air = ring & inside & (hu < -500)
+    rim = float(np.median(hu[air])) if air.any() else 0.0
+    alone = float(air.sum()) / max(1, int(ring.sum()))
+    largest = size * (1.2 if diameter >= _OPENED_MM else 1.08)
+    return Spot((x, y, z), largest, float(hu[own].mean()), float(np.median(hu[center])), overlap, strength, rim,
+                alone, index)
+
+
+def _regridded(mask: Mask, source: Coarse, target: Coarse) -> Mask:
+    """A coarse mask on another coarse grid of the same CT."""
+    fine = source.spread(mask.astype(np.uint8))
+    picks = [np.minimum(np.arange(n) * f + f // 2, m - 1)
+             for n, f, m in zip(target.hu.shape, target.factors, fine.shape, strict=True)]
+    picked: NDArray[np.uint8] = fine[np.ix_(*picks)]
+    return picked > 0

@@ -1,0 +1,182 @@
+"""Focal lesions: nodules, masses, metastases, cavities, granulomas and bullae, each with its size and lobe.
+
+They are picked from the round spots of the lungs. Vessels cross near the hila, so a
+spot there must be more convincing than one in the periphery to count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import ndimage
+
+from ..anatomy import Chest
+from ..blobs import Spot, find_spots, lung_field
+from ..coarse import Mask
+from ..finding import Finding
+from .pleura import pleural_gas
+from .readings import Amount, Reading, asked_regions, grown, judged, pieces, same_side
+from .thresholds import LIMITS
+
+_GRANULOMA_MM, _LOWEST = 2.5, 0.1
+_LOBE_MARGIN_MM, _CENTRAL_MM, _LARGE_MM = 14.0, 50.0, 30.0
+
+
+def lung_nodule(chest: Chest, finding: Finding) -> Reading:
+    """The most convincing spot of nodule size in the asked place."""
+    spots = [s for s in nodules(chest) if 4 <= s.diameter_mm < 33 and size_fits(s.diameter_mm, finding)]
+    return _largest(chest, finding, spots, "round spots in the lungs", LIMITS["lung_nodule"].shown)
+
+
+def lung_mass(chest: Chest, finding: Finding) -> Reading:
+    smallest = LIMITS["lung_mass"].shown
+    spots = [s for s in nodules(chest) if s.diameter_mm >= smallest and size_fits(s.diameter_mm, finding)]
+    return _largest(chest, finding, spots, "large round spots in the lungs", smallest)
+
+
+def metastases(chest: Chest, finding: Finding) -> Reading:
+    spots = _in_place(chest, finding, [s for s in nodules(chest) if s.diameter_mm >= 5])
+    place = spots[0].place if spots else None
+    return judged(Amount(float(len(spots)), place), LIMITS["metastases"].shown, "count of round spots", "nodules")
+
+
+def nodules(chest: Chest) -> tuple[Spot, ...]:
+    """Spots that are lesions rather than vessels, bulges of the mediastinum or consolidation."""
+    return tuple(s for s in chest.once(all_spots) if is_lesion(chest, s))
+
+
+def all_spots(chest: Chest) -> tuple[Spot, ...]:
+    space = (chest.cavities[0] | chest.cavities[1]) & ~grown(chest.lungs.airway, chest, 5)
+    return find_spots(lung_field(chest.lungs, space), LIMITS["spot strength"].shown)
+
+
+def is_lesion(chest: Chest, spot: Spot) -> bool:
+    """Convex, round and free enough for its place and size, with clear lung around it."""
+    if spot.diameter_mm >= _LARGE_MM:
+        score, free = spot.strength * spot.roundness, spot.alone > LIMITS["large spot alone"].shown
+        limit = LIMITS["large free spot" if free else "large spot"].shown
+        return score >= limit and spot.alone > 0.5 and spot.rim_hu < LIMITS["spot rim"].shown
+    central = abs(spot.place[0] - chest.lungs.midline) < _CENTRAL_MM
+    limit = LIMITS["central spot" if central else "peripheral spot"].shown
+    return (spot.strength * spot.alone >= limit and spot.alone > LIMITS["spot alone"].shown
+            and spot.roundness > LIMITS["spot round"].shown and spot.rim_hu < -550)
+
+
+def size_fits(diameter_mm: float, finding: Finding) -> bool:
+    """Within about half of the asked size; anything fits when the report denies or gives no size."""
+    if finding.size_mm is None or finding.certainty == "absent":
+        return True
+    return 0.55 * finding.size_mm - 2 <= diameter_mm <= 1.5 * finding.size_mm + 2
+
+
+def _in_place(chest: Chest, finding: Finding, spots: list[Spot]) -> list[Spot]:
+    """Spots in one of the asked regions, with a margin where a lobe is only approximate."""
+    where = np.logical_or.reduce(asked_regions(chest, finding))
+    allowed = (grown(where, chest, _LOBE_MARGIN_MM) if finding.lobe else where) & same_side(chest, finding)
+    return [s for s in spots if _hit(allowed, chest, s)]
+
+
+def _hit(mask: Mask, chest: Chest, spot: Spot) -> bool:
+    index = np.clip(np.rint(chest.coarse.grid.to_ijk(spot.place)).astype(int), 0, np.array(mask.shape) - 1)
+    return bool(mask[tuple(index)])
+
+
+def _largest(chest: Chest, finding: Finding, spots: list[Spot], method: str, smallest_mm: float) -> Reading:
+    found = _in_place(chest, finding, spots)
+    if not found:
+        return Reading(False, method, 0.0, "mm")
+    best = max(found, key=lambda s: s.diameter_mm)
+    return judged(Amount(best.diameter_mm, best.place), smallest_mm, method, "mm")
+
+
+def granuloma(chest: Chest, finding: Finding) -> Reading:
+    """Calcium inside the lung."""
+    if float(chest.heart.sum()) * chest.coarse.voxel_ml < 60:
+        return Reading(None, "calcium in the lung (the heart is needed to know the contrast)")
+    blood = float(np.quantile(chest.coarse.hu[chest.heart], 0.95))
+    limit = max(LIMITS["granuloma hu"].shown, blood + 60)
+    fine = chest.coarse.hu > limit
+    inner = ~grown(~chest.lungs.both, chest, 5)
+    found = fine & inner & (np.abs(chest.x) > 22)
+    labels, _ = ndimage.label(found, np.ones((3, 3, 3)))
+    kept = np.zeros_like(found)
+    around = ndimage.uniform_filter(chest.coarse.hu, 7)
+    for part, box in enumerate(ndimage.find_objects(labels), 1):
+        own = labels[box] == part
+        if own.sum() * chest.coarse.voxel_ml < 3 and float(around[box][own].mean()) < -300:
+            kept[box] |= own
+    where = np.logical_or.reduce(asked_regions(chest, finding))
+    kept &= (grown(where, chest, _LOBE_MARGIN_MM) if finding.lobe else where) & same_side(chest, finding)
+    amount = Amount(float(chest.coarse.hu[kept].max()) if kept.any() else 0.0, chest.coarse.place(kept))
+    reading = judged(amount, limit, "calcium in the lung", "HU")
+    blind = not reading.shown and max(chest.coarse.spacing) > _GRANULOMA_MM
+    return replace(reading, shown=None, method=reading.method + " (voxels too large to deny it)") if blind else reading
+
+
+def cavity(chest: Chest, finding: Finding) -> Reading:
+    """Air shut off from the lung by soft tissue on all sides; several small ones are bronchi in dense lung."""
+    found = [(size, piece) for size, piece in _compact(chest, finding, chest.once(shut_air)) if _walled(chest, piece)]
+    limit = LIMITS["cavity"]
+    if len(found) > 2:
+        return Reading(None, "walled air in the lung (not told from open bronchi)", round(found[0][0], 1), "mm")
+    best = Amount(found[0][0], chest.coarse.place(found[0][1])) if found else Amount(0.0)
+    return judged(best, limit.shown, "walled air in the lung", "mm", limit.doubt)
+
+
+def bulla(chest: Chest, finding: Finding) -> Reading:
+    """A large even space of gas inside lung that is not emphysematous all over."""
+    pleural = grown(chest.once(pleural_gas), chest, 6)
+    gas = chest.once(lung_holes) & ~pleural
+    found = [(size, piece) for size, piece in _compact(chest, finding, gas) if not _walled(chest, piece)]
+    best = Amount(found[0][0], chest.coarse.place(found[0][1])) if found else Amount(0.0)
+    reading = judged(best, LIMITS["bulla"].shown, "even gas in the lung", "mm", LIMITS["bulla"].doubt)
+    rest = chest.lungs.both & ~pleural
+    for _, piece in found[:2]:
+        rest &= ~grown(piece, chest, 5)
+    dark = 100 * float((chest.coarse.hu[rest] < -945).mean()) if rest.any() else 0.0
+    if reading.shown is not False and dark > LIMITS["bulla share"].shown:
+        return replace(reading, shown=None, method="even gas in the lung (not told from emphysema)")
+    return reading
+
+
+def _compact(chest: Chest, finding: Finding, gas: Mask) -> list[tuple[float, Mask]]:
+    """Compact pieces of gas in the asked place and their diameters, largest first."""
+    where = np.logical_or.reduce(asked_regions(chest, finding))
+    allowed = (grown(where, chest, _LOBE_MARGIN_MM) if finding.lobe else where) & same_side(chest, finding)
+    found = []
+    for piece in pieces(gas & allowed, LIMITS["hole ml"].shown, chest):
+        size = float((6000 * piece.sum() * chest.coarse.voxel_ml / np.pi) ** (1 / 3))
+        reach = float(ndimage.distance_transform_edt(piece, chest.coarse.spacing).max())
+        if 2 * reach > 0.5 * size and not _as_low_as_the_stomach(chest, piece):
+            found.append((size, piece))
+    return found
+
+
+def _as_low_as_the_stomach(chest: Chest, piece: Mask) -> bool:
+    lung = chest.lungs.side("right" if float(chest.x[piece].mean()) > 0 else "left")
+    return not lung.any() or float(chest.z[piece].mean()) < float(np.quantile(chest.z[lung], _LOWEST))
+
+
+def _walled(chest: Chest, piece: Mask) -> bool:
+    rim = grown(piece, chest, 6) & ~piece
+    return float((chest.coarse.hu[rim] > -450).mean()) > LIMITS["cavity wall"].shown
+
+
+def shut_air(chest: Chest) -> Mask:
+    """Air in the chest that is not connected with the lungs or the airway."""
+    space = (chest.cavities[0] | chest.cavities[1]) & (np.abs(chest.x) > 35)
+    air = (chest.coarse.hu < -450) & (chest.cage.inside | chest.lungs.both)
+    labels, count = ndimage.label(air)
+    if not count:
+        return np.zeros_like(air)
+    sizes = np.bincount(labels.ravel()) * chest.coarse.voxel_ml
+    sizes[0] = np.inf
+    return np.asarray((sizes < 90)[labels] & space & ~grown(chest.lungs.airway, chest, 6))
+
+
+def lung_holes(chest: Chest) -> Mask:
+    """Gas in even pieces inside the cavities, without airway."""
+    even = ndimage.gaussian_filter(chest.coarse.hu, chest.coarse.voxels(1.2))
+    space = (chest.cavities[0] | chest.cavities[1]) & ~grown(chest.lungs.airway, chest, 10) & (np.abs(chest.x) > 35)
+    return np.asarray(ndimage.binary_opening(space & (even < -940), chest.coarse.ball(3)))
