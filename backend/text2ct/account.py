@@ -16,7 +16,7 @@ from typing import Any
 from .errors import BadInput
 from .formats.atomic import replacing
 from .plain import to_plain
-from .provenance import SYNTHETIC, Stamp
+from .provenance import Stamp
 from .requests import Request, Result
 
 _SELF = "account_sha256"
@@ -25,7 +25,7 @@ _SELF = "account_sha256"
 def account_of(request: Request, result: Result, files: Mapping[str, Stamp]) -> dict[str, Any]:
     """The whole account as plain values."""
     return {
-        "notice": SYNTHETIC,
+        "notice": result.provenance.notice,
         "provenance": to_plain(result.provenance),
         "request": {"task": request.task, **to_plain(request)},
         "ledger": to_plain(result.ledger),

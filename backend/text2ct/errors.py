@@ -22,6 +22,10 @@ class BadInput(Text2CTError):
     exit_code = 2
 
 
+class UnknownFormat(BadInput):
+    """A file of a kind that is not read here."""
+
+
 class BadRequest(BadInput):
     """A request whose values do not make sense together."""
 

@@ -5,6 +5,7 @@ Slicer writes its markups in left-posterior-superior millimetres; ours are RAS.
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from .errors import BadInput
 from .geometry import LPS_TO_RAS, Box, Triple
+from .volume import LabelVolume
 
 _MAX_BYTES = 10_000_000
 
@@ -33,6 +35,14 @@ def read_roi(path: Path) -> Box:
         raise BadInput(f"{path} holds an ROI without a centre or size; draw it again.")
     turn = LPS_TO_RAS[:3, :3] if str(markup.get("coordinateSystem", "LPS")).upper() == "LPS" else np.eye(3)
     return Box(_triple(turn @ center), _triple(size), tuple(_triple(turn @ axis) for axis in axes))  # type: ignore[arg-type]
+
+
+def box_around(mask: LabelVolume) -> Box:
+    """The smallest box along the patient's axes that holds all voxels of a mask."""
+    inside = np.argwhere(mask.voxels)
+    corners = mask.grid.to_ras(np.array(list(itertools.product(*zip(inside.min(0) - 0.5, inside.max(0) + 0.5,
+                                                                    strict=True)))))
+    return Box.between(corners.min(0), corners.max(0))
 
 
 def _triple(values: Any) -> Triple:

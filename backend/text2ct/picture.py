@@ -7,7 +7,6 @@ SYNTHETIC on it. The picture carries the stamp of its CT.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from .errors import Unavailable
 from .formats import png
-from .provenance import STAMP_KEY, SYNTHETIC, Provenance, Stamp
+from .provenance import STAMP_KEY, Provenance, Stamp
 from .volume import CTVolume, LabelVolume
 
 if TYPE_CHECKING:
@@ -36,8 +35,8 @@ def contact_sheet(ct: CTVolume, path: Path, marks: Sequence[LabelVolume] = (), t
     rgb = render(ct, marks, title or (provenance.sentence() if provenance else "no account"), bool(provenance))
     texts = {"Software": "text2ct"}
     if provenance is not None:
-        stamp = replace(Stamp.of(provenance, ct, "picture"), voxels_sha256=_sha256(png.rows_of(rgb)))
-        texts |= {"Comment": SYNTHETIC, STAMP_KEY: stamp.to_json()}
+        stamp = replace(Stamp.of(provenance, ct, "picture"), voxels_sha256=png.digest_of(rgb)).sealed()
+        texts |= {"Comment": provenance.notice, STAMP_KEY: stamp.to_json()}
     png.write(rgb, path, texts)
 
 
@@ -103,7 +102,7 @@ def _draw(axes: Any, volume: CTVolume, layers: Sequence[LabelVolume], plane: _Pl
     for layer in layers:
         for segment in layer.segments:
             mask = _slice(layer.voxels, plane) == segment.value
-            if mask.any() and not mask.all():
+            if mask.any() and not mask.all() and min(mask.shape) > 1:
                 axes.contour(mask, levels=[0.5], colors=[segment.color], linewidths=0.7)
     axes.set_axis_off()
 
@@ -124,7 +123,3 @@ def _figure() -> Figure:
     figure = Figure(figsize=(15, 6.2), dpi=80, facecolor="black")
     FigureCanvasAgg(figure)
     return figure
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

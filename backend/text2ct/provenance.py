@@ -11,19 +11,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from . import __version__
 from .digest import layers_digest
-from .errors import BadRequest
+from .errors import BadInput, BadRequest
+from .geometry import Grid, checked_affine
 from .plain import from_plain, to_plain
 from .volume import Volume
 
 SYNTHETIC = "SYNTHETIC - not a real patient, not for diagnosis"
+ALTERED = "SYNTHETIC findings drawn into a real CT - not for diagnosis, may show a real patient"
+MEASURED = "A measurement of a given CT - not for diagnosis"
 STAMP_KEY = "text2ct_provenance"
 _GEOMETRY_TOLERANCE_MM = 1e-2
 Row: TypeAlias = tuple[float, float, float, float]
@@ -44,7 +47,7 @@ class Provenance:
     base_digest: str = ""
     version: str = __version__
     created: str = ""
-    synthetic: Literal[True] = True
+    synthetic: bool = True
     notice: str = SYNTHETIC
 
     def sentence(self) -> str:
@@ -61,11 +64,12 @@ class Stamp:
     part: str
     voxels_sha256: str
     affine_ras: tuple[Row, Row, Row, Row]
+    seal: str = ""
 
     @classmethod
     def of(cls, provenance: Provenance, volume: Volume | Sequence[Volume], part: str) -> Stamp:
         layers = _layers(volume)
-        return cls(provenance, part, layers_digest(layers), _ras_affine(layers[0]))
+        return cls(provenance, part, layers_digest(layers), _ras_affine(layers[0])).sealed()
 
     def to_json(self) -> str:
         """One line of plain ASCII, fit for any header."""
@@ -76,18 +80,27 @@ class Stamp:
         said, layers = [], _layers(volume)
         if layers_digest(layers) != self.voxels_sha256:
             said.append("its voxels are not those that were written")
-        shift = np.abs(np.array(_ras_affine(layers[0])) - np.array(self.affine_ras)).max()
-        if shift > _GEOMETRY_TOLERANCE_MM:
+        grid = layers[0].grid.reoriented("RAS")
+        if not grid.same_as(Grid(grid.shape, np.array(self.affine_ras)), _GEOMETRY_TOLERANCE_MM):
             said.append("its geometry is not the one that was written")
+        if self.seal != self.sealed().seal:
+            said.append("its account is not the one that was written")
         return said
+
+    def sealed(self) -> Stamp:
+        """The stamp with the hash of all that it says, so that a changed word is noticed."""
+        said = {name: value for name, value in to_plain(self).items() if name != "seal"}
+        return replace(self, seal=text_sha256(json.dumps(said, sort_keys=True)))
 
 
 def read_stamp(text: str) -> Stamp | None:
     """The stamp that `to_json` wrote, or None when the text is not one."""
     try:
-        return from_plain(Stamp, json.loads(text))
-    except (ValueError, RecursionError, BadRequest):
+        stamp = from_plain(Stamp, json.loads(text))
+        checked_affine(stamp.affine_ras)
+    except (ValueError, RecursionError, BadRequest, BadInput):
         return None
+    return stamp
 
 
 def text_sha256(text: str) -> str:

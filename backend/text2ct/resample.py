@@ -51,7 +51,7 @@ def resample_labels(labels: LabelVolume, grid: Grid) -> LabelVolume:
 def smoothing(source: Grid, target: Grid) -> tuple[float, float, float]:
     """Sigma in source voxels along each source axis; zero where the target is as fine."""
     matrix, _ = _index_map(source, target)
-    ratio = np.abs(matrix).max(axis=1)
+    ratio = np.linalg.norm(matrix, axis=1)
     a, b, c = (np.sqrt(np.maximum(ratio**2 - 1, 0)) / _FWHM).tolist()
     return (a, b, c)
 

@@ -7,6 +7,7 @@ operation returns a new volume on a grid that says where its voxels are.
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -166,3 +167,15 @@ class LabelVolume(Volume):
         counts = np.bincount(self.voxels.ravel(), minlength=1)
         ml = self.grid.voxel_ml
         return {s.name: float(counts[s.value]) * ml if s.value < len(counts) else 0.0 for s in self.segments}
+
+
+def numbered_segments(voxels: NDArray[np.uint8] | NDArray[np.uint16]) -> tuple[Segment, ...]:
+    """Segments for labels that have no names: "label 7", each with a colour of its own."""
+    values = np.flatnonzero(np.bincount(voxels.ravel()))
+    return tuple(Segment(int(value), f"label {value}", _hue(int(value)), f"label_{value}") for value in values if value)
+
+
+def _hue(value: int) -> Triple:
+    """Colours far from those of neighbouring numbers: steps of the golden angle around the wheel."""
+    red, green, blue = colorsys.hsv_to_rgb(value * 0.618034 % 1.0, 0.6, 0.95)
+    return round(red, 4), round(green, 4), round(blue, 4)

@@ -144,6 +144,23 @@ def test_a_cut_or_damaged_gzip_gives_one_sentence(ct: CTVolume, tmp_path: Path) 
         read_ct(path)
 
 
+def test_any_flipped_bit_of_a_gzip_is_noticed_or_harmless(ct: CTVolume, tmp_path: Path) -> None:
+    path = tmp_path / "ct.nii.gz"
+    nifti.write(ct, path)
+    whole = path.read_bytes()
+    for at in range(0, 8 * len(whole), 37):
+        data = bytearray(whole)
+        data[at // 8] ^= 1 << at % 8
+        path.write_bytes(data)
+        try:
+            assert np.array_equal(read_ct(path).voxels, ct.voxels), at
+        except BadInput as error:
+            assert str(error).endswith(".")
+    path.write_bytes(whole[:-3])
+    with pytest.raises(BadInput, match="cut off"):
+        read_ct(path)
+
+
 def test_a_small_gzip_cannot_ask_for_gigabytes(tmp_path: Path) -> None:
     plain = tmp_path / "bomb.nii"
     write_header(plain, {40: struct.pack("<4h", 3, 800, 800, 800)})

@@ -157,3 +157,40 @@ def test_layers_survive_with_their_stamp(labels: LabelVolume, tmp_path: Path) ->
     write_labels([labels, labels], tmp_path / "two.seg.nrrd", MADE)
     assert len(read_layers(tmp_path / "two.seg.nrrd")) == 2
     assert verify(tmp_path / "two.seg.nrrd").unchanged
+
+
+def test_a_seed_edited_in_the_stamp_is_noticed(ct: CTVolume, tmp_path: Path) -> None:
+    write_ct(ct, tmp_path / "ct.nii", MADE)
+    data = (tmp_path / "ct.nii").read_bytes()
+    assert b'"seed":42' in data
+    (tmp_path / "ct.nii").write_bytes(data.replace(b'"seed":42', b'"seed":43'))
+    assert verify(tmp_path / "ct.nii").changes == ("its account is not the one that was written",)
+
+
+def test_a_spacing_changed_by_a_little_is_noticed_at_the_far_corner(ct: CTVolume) -> None:
+    stamp = Stamp.of(MADE, ct, "ct")
+    stretched = ct.affine.copy()
+    stretched[:3, :3] *= 1.004
+    assert stamp.changes(CTVolume(ct.voxels, stretched)) == ["its geometry is not the one that was written"]
+    assert stamp.changes(CTVolume(ct.voxels, ct.affine.astype(np.float32).astype(float))) == []
+
+
+def test_a_picture_with_its_sides_swapped_is_noticed(ct: CTVolume, tmp_path: Path) -> None:
+    path = tmp_path / "sheet.png"
+    contact_sheet(ct, path, provenance=MADE)
+    data = bytearray(path.read_bytes())
+    data[16:24] = data[20:24] + data[16:20]
+    path.write_bytes(data)
+    assert not verify(path).unchanged
+
+
+def test_a_damaged_file_of_ours_is_changed_or_damaged_but_not_somebody_elses(ct: CTVolume, tmp_path: Path) -> None:
+    path = tmp_path / "ct.nii.gz"
+    write_ct(ct, path, MADE)
+    whole = path.read_bytes()
+    for size in (len(whole) - 4, len(whole) // 2, 40):
+        path.write_bytes(whole[:size])
+        try:
+            assert not verify(path).unchanged
+        except BadInput as error:
+            assert "fetch it again" in str(error)

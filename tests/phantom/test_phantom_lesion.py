@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from text2ct.engines import catalog
 from text2ct.engines.phantom.engine import PhantomEngine
+from text2ct.engines.phantom.lesion import look_of
 from text2ct.engines.phantom.scan_noise import ScanNoise, measure_noise
 from text2ct.errors import BadRequest
 from text2ct.geometry import Box, Grid
@@ -190,3 +191,12 @@ def test_a_thin_turned_box_costs_no_more_memory_than_its_window() -> None:
     tracemalloc.stop()
     assert peak < 60_000_000
     assert result.labels[0].voxels.any()
+
+
+@pytest.mark.parametrize(("text", "density"), [
+    ("a ground-glass nodule", "ground glass"), ("non-calcified solid nodule", "solid"), ("no cystic change", ""),
+    ("surrounded by fat", ""), ("cavitary lesion", "cavitary")])
+def test_free_words_are_read_as_words(text: str, density: str) -> None:
+    ct = CTVolume(np.full((20, 20, 20), -850, np.int16), Grid.centred((20, 20, 20), (2.0, 2.0, 2.0)).affine)
+    look = look_of(InsertLesion(ct, Box((0.0, 0.0, 0.0), (20.0, 20.0, 20.0)), text=text))
+    assert look.density == density

@@ -51,7 +51,7 @@ def read_text(file: Path) -> str:
 
 
 def add_engine_options(parser: argparse.ArgumentParser, task: Task) -> None:
-    """--engine, --weights and --seed, with the engines that the catalog has for this task."""
+    """--engine and --weights, with the engines that the catalog has for this task."""
     default = catalog.DEFAULTS[task]
     able = [e.id for e in catalog.ENGINES.values() if task in e.tasks]
     parser.add_argument("--engine", default=default, metavar="NAME", help=f"one of {', '.join(able)} "

@@ -11,9 +11,9 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from ..requests import Progress, ProgressSink
 
@@ -32,17 +32,17 @@ class Console:
     def line(self, text: str = "") -> None:
         """A result for people."""
         if not self.json:
-            print(text)
+            _put(sys.stdout, text + "\n")
 
     def data(self, values: Any) -> None:
         """A result for programs: one JSON value, only with --json."""
         if self.json:
-            print(json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False))
+            _put(sys.stdout, json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
     def note(self, text: str) -> None:
         """What happens meanwhile."""
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            _put(sys.stderr, text + "\n")
 
     @contextmanager
     def progress(self) -> Iterator[ProgressSink | None]:
@@ -55,23 +55,28 @@ class Console:
             try:
                 yield _draw_bar
             finally:
-                sys.stderr.write("\r\x1b[K")
-                sys.stderr.flush()
+                _put(sys.stderr, "\r\x1b[K")
         else:
             yield _StageLines()
+
+
+def _put(stream: TextIO, text: str) -> None:
+    """Write, and go on with the work when nobody listens any more (a closed pipe, a full disk behind it)."""
+    with suppress(OSError, ValueError):
+        stream.write(text)
+        stream.flush()
 
 
 def _json_line(progress: Progress) -> None:
     step = {"stage": progress.stage, "step": progress.step, "total": progress.total,
             "seconds": round(progress.seconds, 3)}
-    print(json.dumps(step), file=sys.stderr, flush=True)
+    _put(sys.stderr, json.dumps(step) + "\n")
 
 
 def _draw_bar(progress: Progress) -> None:
     done = min(1.0, progress.step / max(1, progress.total))
     bar = "#" * round(_WIDTH * done) + "." * (_WIDTH - round(_WIDTH * done))
-    sys.stderr.write(f"\r\x1b[K[{bar}] {progress.stage} {progress.step}/{progress.total}  {progress.seconds:.0f} s")
-    sys.stderr.flush()
+    _put(sys.stderr, f"\r\x1b[K[{bar}] {progress.stage} {progress.step}/{progress.total}  {progress.seconds:.0f} s")
 
 
 class _StageLines:
@@ -83,7 +88,7 @@ class _StageLines:
     def __call__(self, progress: Progress) -> None:
         if progress.stage != self._stage:
             self._stage = progress.stage
-            print(f"{progress.seconds:7.1f} s  {progress.stage}", file=sys.stderr, flush=True)
+            _put(sys.stderr, f"{progress.seconds:7.1f} s  {progress.stage}\n")
 
 
 def common_options() -> argparse.ArgumentParser:

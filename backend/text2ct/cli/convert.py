@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..errors import ChangedSinceMade
 from ..formats.files import read_ct, read_layers, stamp_of, write_ct, write_labels
+from ..verify import stamp_still_true
 from ..volume import Volume
 from .console import Console
+from .outputs import refuse_existing
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -20,17 +21,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
                         help=".nii.gz, .nii, .nrrd, .nhdr, .seg.nrrd (labels), or a folder for DICOM (synthetic CT)")
     parser.add_argument("--labels", action="store_true", help="the input holds labels, not a CT")
     parser.add_argument("--round", action="store_true", help="round fractions to whole HU")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     parser.add_argument("--orientation", metavar="CODE", help="turn the axes, for example RAS; nothing is resampled")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
+    refuse_existing(args.output, args.overwrite, args.input)
     stamp = stamp_of(args.input)
     labels = args.labels or (stamp is not None and stamp.part == "labels") or _names_labels(args)
     volumes: list[Volume] = [*read_layers(args.input)] if labels else [read_ct(args.input, args.round)]
-    if stamp is not None and stamp.changes(volumes):
-        raise ChangedSinceMade(f"{args.input} was made here but {'; '.join(stamp.changes(volumes))}; "
-                               "convert the file as it was written.")
+    stamp_still_true(args.input, volumes)
     if args.orientation:
         volumes = [volume.reoriented(args.orientation) for volume in volumes]
     made = stamp.provenance if stamp else None

@@ -30,7 +30,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    check_output(args)
+    check_output(args, args.base)
     request = GenerateCT(
         read_report(args.report, args.input), engine=args.engine, weights=args.weights, seed=args.seed,
         preset=args.preset, steps=args.steps, guidance=args.guidance,

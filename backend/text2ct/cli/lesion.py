@@ -8,9 +8,10 @@ from pathlib import Path
 from ..errors import BadInput
 from ..formats.files import read_ct, read_labels
 from ..geometry import Box
-from ..lesion import read_roi
+from ..lesion import box_around, read_roi
 from ..requests import InsertLesion
 from ..resample import resample_labels
+from ..volume import LabelVolume
 from .asking import add_engine_options, add_sampling_options, ask
 from .console import Console
 from .outputs import add_output_options, check_output, write_result
@@ -21,7 +22,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
         "lesion", parents=[common], help="a lesion in a box of a CT",
         description="Paint a synthetic lesion into a box of a CT. Outside the lesion's surroundings every voxel stays.")
     parser.add_argument("-i", "--input", type=Path, required=True, metavar="CT", help="the CT (NIfTI, NRRD, DICOM)")
-    place = parser.add_mutually_exclusive_group(required=True)
+    place = parser.add_mutually_exclusive_group()
     place.add_argument("--roi", type=Path, metavar="FILE", help="the box as an ROI saved by 3D Slicer (.mrk.json)")
     place.add_argument("--box", type=float, nargs=6, metavar="MM",
                        help="the box as centre and size: R A S in mm, then its three lengths")
@@ -40,16 +41,26 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    check_output(args)
+    check_output(args, args.input, args.mask, args.organs)
     ct = read_ct(args.input)
-    box = read_roi(args.roi) if args.roi else Box(tuple(args.box[:3]), tuple(args.box[3:]))
     organs, mask = (resample_labels(read_labels(file), ct.grid) if file else None for file in (args.organs, args.mask))
+    box = _box(args, mask)
     request = InsertLesion(
         ct, box, engine=args.engine, weights=args.weights, seed=args.seed, preset=args.preset, steps=args.steps,
         attributes=tuple(_pair(text) for text in args.attribute), text=args.text, organs=organs, organ=args.organ,
         mask=mask, parts=args.parts)
     write_result(args, request, ask(request, console, args.device), console)
     return 0
+
+
+def _box(args: argparse.Namespace, mask: LabelVolume | None) -> Box:
+    if args.roi:
+        return read_roi(args.roi)
+    if args.box:
+        return Box(tuple(args.box[:3]), tuple(args.box[3:]))
+    if mask is None or not mask.voxels.any():
+        raise BadInput("No place was given; use --roi FILE, --box R A S X Y Z, or --mask FILE with a lesion in it.")
+    return box_around(mask)
 
 
 def _pair(text: str) -> tuple[str, str]:

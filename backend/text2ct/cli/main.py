@@ -8,8 +8,10 @@ something this machine lacks; 130 cancelled.
 from __future__ import annotations
 
 import argparse
-import os
+import io
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from typing import NoReturn
@@ -34,25 +36,29 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     args = _parser().parse_args(arguments)
     console = Console(args.quiet, args.verbose, args.json, args.progress_as)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code = int(args.run(args, console))
-        sys.stdout.flush()
-        return code
+        return int(args.run(args, console))
     except Text2CTError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("Cancelled; nothing was written.", file=sys.stderr)
+        print("Cancelled; no half-written file was left.", file=sys.stderr)
         return 130
     except MemoryError:
         print("The memory of this machine did not suffice; close other programs or ask for a smaller grid.",
               file=sys.stderr)
         return 6
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except OSError as error:
+        place = f"{str(error.filename)[:80]}: " if error.filename else ""
+        print(f"The system refused: {place}{error.strerror or error}; check names and permissions.", file=sys.stderr)
+        return 6
     except Exception as error:
         if args.verbose:
             traceback.print_exc()

@@ -7,20 +7,24 @@ replaced; a folder of somebody else is never touched.
 from __future__ import annotations
 
 import argparse
-import shutil
+import importlib.util
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
-from ..account import account_of, ledger_lines, read_account, write_account
-from ..errors import BadInput
+from ..account import account_is_unchanged, account_of, ledger_lines, read_account, write_account
+from ..errors import BadInput, Unavailable
 from ..formats.atomic import replacing_folder
 from ..formats.files import write_ct, write_labels
 from ..plain import to_plain
 from ..provenance import Stamp
 from ..requests import Request, Result
+from ..verify import ACCOUNT
 from .console import Console
 
 _FILE_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr")
+_NAMES = {"ct.nii.gz", "labels.seg.nrrd", "dicom", "organs.dcm", "sheet.png", ACCOUNT}
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -31,24 +35,55 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier result of ours in this place")
 
 
-def check_output(args: argparse.Namespace) -> None:
+def check_output(args: argparse.Namespace, *inputs: Path | None) -> None:
     """Refuse a place that cannot be written before any work is done."""
     path: Path = args.output
     folder = path.resolve().parent
     if not folder.is_dir():
         raise BadInput(f"The folder {folder} does not exist; make it first or choose another place.")
+    if not os.access(folder, os.W_OK):
+        raise BadInput(f"The folder {folder} may not be written to; choose another place.")
     if _is_file(path):
         if args.dicom or args.picture:
             raise BadInput("--dicom and --picture need a folder; give a name without an ending to -o.")
+        refuse_existing(path, args.overwrite, *inputs)
         return
-    if path.suffix and not path.is_dir():
+    _check_folder(path, args.overwrite)
+    for wanted, package, extra in ((args.dicom, "highdicom", "seg"), (args.picture, "matplotlib", "pictures")):
+        if wanted and importlib.util.find_spec(package) is None:
+            raise Unavailable(f"This needs the package {package}; install it with: pip install 'text2ct[{extra}]'.")
+
+
+def refuse_existing(path: Path, overwrite: bool, *inputs: Path | None) -> None:
+    """Never write over an input, and over another file only when told to."""
+    if any(given is not None and given.exists() and given.resolve() == path.resolve() for given in inputs):
+        raise BadInput(f"{path} is the input itself; name another file to write.")
+    if path.is_file() and not overwrite:
+        raise BadInput(f"{path} already exists; name another file, or replace it with --overwrite.")
+
+
+def stem_of(path: Path) -> str:
+    """The name of a file without the ending of its format: case.v1.nii.gz is case.v1."""
+    for ending in sorted(_FILE_ENDINGS, key=len, reverse=True):
+        if path.name.lower().endswith(ending):
+            return path.name[:-len(ending)]
+    return path.stem if path.is_file() else path.name
+
+
+def _check_folder(path: Path, overwrite: bool) -> None:
+    if re.fullmatch(r"\.[A-Za-z]\w{1,5}", path.suffix) and not path.is_dir():
         known = ", ".join(_FILE_ENDINGS)
         raise BadInput(f"'{path.name}' names no format that can be written; use {known} or a folder.")
     if path.exists() and not path.is_dir():
         raise BadInput(f"{path} is a file; name a folder or a file with a known ending.")
-    if path.is_dir() and any(path.iterdir()) and not (args.overwrite and read_account(path / "account.json")):
-        hint = "--overwrite replaces it" if read_account(path / "account.json") else "it is not a result of text2ct"
-        raise BadInput(f"The folder {path} is not empty; name a new one ({hint}).")
+    if path.resolve() == Path.cwd():
+        raise BadInput("The current folder cannot be the result; name a new folder in it.")
+    if path.is_dir() and any(path.iterdir()):
+        account = read_account(path / ACCOUNT)
+        ours = account is not None and account_is_unchanged(account) and {p.name for p in path.iterdir()} <= _NAMES
+        if not (ours and overwrite):
+            hint = "--overwrite replaces it" if ours else "it holds more than a result of text2ct"
+            raise BadInput(f"The folder {path} is not empty; name a new one ({hint}).")
 
 
 def write_result(args: argparse.Namespace, request: Request, result: Result, console: Console) -> None:
@@ -57,7 +92,7 @@ def write_result(args: argparse.Namespace, request: Request, result: Result, con
     written = _write_file(path, request, result) if _is_file(path) else _write_folder(path, args, request, result)
     for line in [*result.notes, *(ledger_lines(result) if result.ledger else [])]:
         console.line(line)
-    console.line(f"SYNTHETIC CT by {result.provenance.sentence()}")
+    console.line(f"SYNTHETIC result by {result.provenance.sentence()}")
     for name in written:
         console.line(f"  {name}")
     console.data({"provenance": to_plain(result.provenance), "ledger": to_plain(result.ledger),
@@ -65,7 +100,7 @@ def write_result(args: argparse.Namespace, request: Request, result: Result, con
 
 
 def _write_file(path: Path, request: Request, result: Result) -> list[Path]:
-    account = path.with_name(path.name.split(".")[0] + ".account.json")
+    account = path.with_name(f"{stem_of(path)}.{ACCOUNT}")
     files = {}
     if result.ct is not None:
         write_ct(result.ct, path, result.provenance)
@@ -78,17 +113,8 @@ def _write_file(path: Path, request: Request, result: Result) -> list[Path]:
 
 
 def _write_folder(path: Path, args: argparse.Namespace, request: Request, result: Result) -> list[Path]:
-    aside = path.with_name(f".{path.name}.replaced")
-    if path.is_dir() and any(path.iterdir()):
-        path.replace(aside)
-    try:
-        with replacing_folder(path) as folder:
-            names = _fill(folder, args, request, result)
-    except BaseException:
-        if aside.exists():
-            aside.replace(path)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+    with replacing_folder(path, args.overwrite) as folder:
+        names = _fill(folder, args, request, result)
     return [path / name for name in names]
 
 
@@ -116,7 +142,7 @@ def _fill(folder: Path, args: argparse.Namespace, request: Request, result: Resu
     if args.picture and ct is not None:
         from ..picture import contact_sheet
         add("sheet.png", lambda path: contact_sheet(ct, path, result.labels[1:], provenance=made))
-    add("account.json", lambda path: write_account(account_of(request, result, files), path))
+    add(ACCOUNT, lambda path: write_account(account_of(request, result, files), path))
     return names
 
 

@@ -6,10 +6,12 @@ import argparse
 from pathlib import Path
 
 from ..errors import BadInput
-from ..formats.files import read_ct, read_layers, stamp_of
+from ..formats.files import read_ct, read_layers
 from ..picture import contact_sheet
 from ..resample import resample_labels
+from ..verify import stamp_still_true
 from .console import Console
+from .outputs import stem_of
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -22,11 +24,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    output = args.output or args.file.with_name(args.file.name.split(".")[0] + ".png")
+    file = args.file.resolve()
+    output = args.output or file.with_name(stem_of(file) + ".png")
     if output.suffix.lower() != ".png":
         raise BadInput(f"'{output.name}' is no name for a picture; let it end in .png.")
     ct = read_ct(args.file, round_values=True)
-    stamp = stamp_of(args.file)
+    stamp = stamp_still_true(args.file, [ct])
     layers = read_layers(args.labels) if args.labels else ()
     marks = [layer if layer.same_grid(ct) else resample_labels(layer, ct.grid) for layer in layers]
     contact_sheet(ct, output, [m for m in marks if m.title != "organs"] or marks,

@@ -32,9 +32,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
     ct = read_ct(args.input)
     labels = resample_labels(read_layers(args.labels)[0], ct.grid) if args.labels else None
     result = ask(ScoreCT(ct, report, args.engine, args.weights, labels), console)
-    for line in ledger_lines(result):
+    for line in [*result.notes, *ledger_lines(result)]:
         console.line(line)
     if result.score is not None:
         console.line(f"Agreement: {result.score:.0%} of what could be decided.")
-    console.data({"score": result.score, "ledger": to_plain(result.ledger), "provenance": to_plain(result.provenance)})
+    console.data({"score": result.score, "ledger": to_plain(result.ledger),
+                  "notes": list(result.notes), "provenance": to_plain(result.provenance)})
     return 0

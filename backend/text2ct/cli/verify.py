@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from ..errors import ChangedSinceMade, NotOurs
+from ..errors import BadInput, ChangedSinceMade, NotOurs
 from ..plain import to_plain
-from ..verify import verify
+from ..verify import parts_of, verify
 from .console import Console
+
+_WORST_FIRST = (ChangedSinceMade.exit_code, BadInput.exit_code, NotOurs.exit_code)
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser) -> None:
@@ -22,19 +25,24 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    code, found = 0, []
-    for path in args.files:
+    found: list[dict[str, Any]] = []
+    paths = [part for given in args.files for part in parts_of(given)]
+    for path in paths:
         try:
             verdict = verify(path)
-        except NotOurs as error:
+        except BadInput as error:
+            if len(paths) == 1:
+                raise
+            found.append({"file": str(path), "ours": None, "problem": str(error), "code": error.exit_code})
             console.line(str(error))
-            found.append({"file": str(path), "ours": False})
-            code = max(code, NotOurs.exit_code)
-            continue
-        console.line(verdict.sentence())
-        found.append({"file": str(path), "ours": True, "part": verdict.part, "unchanged": verdict.unchanged,
-                      "changes": list(verdict.changes), "provenance": to_plain(verdict.provenance)})
-        if not verdict.unchanged:
-            code = max(code, ChangedSinceMade.exit_code)
+        except NotOurs as error:
+            found.append({"file": str(path), "ours": False, "code": error.exit_code})
+            console.line(str(error))
+        else:
+            code = 0 if verdict.unchanged else ChangedSinceMade.exit_code
+            found.append({"file": str(path), "ours": True, "part": verdict.part, "unchanged": verdict.unchanged,
+                          "changes": list(verdict.changes), "provenance": to_plain(verdict.provenance), "code": code})
+            console.line(verdict.sentence())
     console.data(found[0] if len(found) == 1 else found)
-    return code
+    codes = {entry["code"] for entry in found}
+    return next((code for code in _WORST_FIRST if code in codes), 0)

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 
 from ..errors import BadRequest, Unavailable
 from ..memory import available_bytes
-from ..requests import CancelToken, GenerateCT, ProgressSink, Request, Result, Watch
+from ..requests import CancelToken, GenerateCT, InsertLesion, ProgressSink, Request, Result, Watch
 from . import catalog
 from .terms import Engine
 
@@ -40,7 +40,7 @@ def run(request: Request, progress: ProgressSink | None = None, cancel: CancelTo
     watch = Watch(progress, cancel or CancelToken(), device)
     watch.at("starting", 0, 1)
     result = load(entry).run(request, watch)
-    return _with_ledger(request, result, watch)
+    return _with_reading(request, result, watch)
 
 
 def load(entry: Engine) -> Runner:
@@ -54,17 +54,19 @@ def load(entry: Engine) -> Runner:
                           f"install it with: pip install 'text2ct{extra}'.") from error
 
 
-def _with_ledger(request: Request, result: Result, watch: Watch) -> Result:
-    """A generated CT is measured at once: does it show what was asked?"""
-    if not isinstance(request, GenerateCT) or result.ct is None or result.ledger:
+def _with_reading(request: Request, result: Result, watch: Watch) -> Result:
+    """What was not understood of a report is said, and a generated CT is measured at once."""
+    if isinstance(request, InsertLesion):
         return result
     from ..report.ledger import measure
     from ..report.parser import understand
-    watch.at("measuring", 0, 1)
+    read = understand(request.report)
+    unread = [f'Not understood: "{request.report[a:b]}".' for a, b in read.not_understood]
+    result = replace(result, notes=(*result.notes, *unread))
+    if not isinstance(request, GenerateCT) or result.ct is None or result.ledger:
+        return result
     organs = next((layer for layer in result.labels if layer.title == "organs"), None)
-    entries = measure(result.ct, understand(request.report).findings, organs)
-    watch.at("measuring", 1, 1)
-    return replace(result, ledger=tuple(entries))
+    return replace(result, ledger=measure(result.ct, read.findings, organs, watch))
 
 
 def result_shape(entry: Engine, request: Request) -> tuple[int, int, int]:

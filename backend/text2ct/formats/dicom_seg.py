@@ -23,7 +23,7 @@ from pydicom.uid import generate_uid
 from ..errors import BadInput, BadRequest, Unavailable
 from ..geometry import LPS_TO_RAS, Grid
 from ..plain import from_plain, to_plain
-from ..provenance import SYNTHETIC, Stamp
+from ..provenance import Stamp
 from ..volume import LabelVolume, Segment
 from .atomic import replacing
 from .dicom_codes import OWN_SCHEME, Coded, codes_for, rgb_of_cielab
@@ -202,7 +202,7 @@ def _segmentation(hd: Any, series: Series, voxels: NDArray[np.uint16], title: st
         generate_uid(prefix=None), 100, generate_uid(prefix=None), 1, MAKER,
         fit(made.engine, 64) or MAKER, versions(made), fit(made.weights_sha256, 64) or "none",
         series_description=fit(f"SYNTHETIC segmentation {title}", 64), content_label="SYNTHETIC",
-        content_description=fit(SYNTHETIC, 64), content_creator_name=MAKER + "^")
+        content_description=fit(stamp.provenance.notice, 64), content_creator_name=MAKER + "^")
     for item, segment in zip(seg.SegmentSequence, segments, strict=True):
         side = codes_for(segment.name).side
         if side is not None:

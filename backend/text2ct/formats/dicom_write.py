@@ -20,7 +20,7 @@ from pydicom.valuerep import DSfloat
 
 from ..errors import BadInput
 from ..geometry import LPS_TO_RAS, Grid
-from ..provenance import SYNTHETIC, Provenance, Stamp
+from ..provenance import Provenance, Stamp
 from ..requests import Watch
 from ..volume import CTVolume
 from .atomic import replacing_folder
@@ -101,8 +101,8 @@ def _contribution(made: Provenance) -> Dataset:
     item.ManufacturerModelName = fit(made.engine, 64)
     item.SoftwareVersions = versions(made)
     item.ContributionDateTime = _moment(made).strftime("%Y%m%d%H%M%S") + "+0000"
-    item.ContributionDescription = fit(f"{SYNTHETIC}. Weights {made.weights}, sha256 {made.weights_sha256 or 'none'}, "
-                                       f"seed {made.seed}.", 1000)
+    weights = f"{made.weights}, sha256 {made.weights_sha256 or 'none'}"
+    item.ContributionDescription = fit(f"{made.notice}. Weights {weights}, seed {made.seed}.", 1000)
     purpose = Dataset()
     purpose.CodeValue, purpose.CodingSchemeDesignator = "109102", "DCM"
     purpose.CodeMeaning = "Processing Equipment"
@@ -150,13 +150,13 @@ def _describe(dataset: Dataset, stamp: Stamp, patient: PatientInfo) -> None:
         setattr(dataset, time, moment.strftime("%H%M%S"))
     dataset.TimezoneOffsetFromUTC = "+0000"
     dataset.ReferringPhysicianName, dataset.AccessionNumber, dataset.StudyID = "", "", "SYNTHETIC"
-    dataset.StudyDescription = "SYNTHETIC - not a real patient"
+    dataset.StudyDescription = fit(made.notice, 64)
     dataset.SeriesDescription = fit(f"SYNTHETIC CT by {made.engine}", 64)
     dataset.Modality, dataset.SeriesNumber, dataset.PatientPosition, dataset.Laterality = "CT", 1, "HFS", ""
     dataset.Manufacturer, dataset.ManufacturerModelName = MAKER, fit(made.engine, 64)
     dataset.SoftwareVersions = versions(made)
     dataset.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
-    dataset.DerivationDescription = fit(f"{SYNTHETIC}: {made.sentence()}", 1000)
+    dataset.DerivationDescription = fit(f"{made.notice}: {made.sentence()}", 1000)
     dataset.KVP, dataset.AcquisitionNumber = None, None
     dataset.BurnedInAnnotation, dataset.LossyImageCompression = "NO", "00"
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..errors import BadInput
+from ..errors import BadInput, UnknownFormat
 from ..provenance import STAMP_KEY, Provenance, Stamp, read_stamp
 from ..volume import CTVolume, LabelVolume
 from . import nifti, nrrd, seg_nrrd
@@ -41,7 +41,7 @@ def format_of(path: Path) -> Format:
         head = _unzipped_start(path)
     if head[344:347] in (b"n+1", b"ni1") or head[4:7] in (b"n+2", b"ni2"):
         return "nifti"
-    raise BadInput(f"{path} is none of the formats known here (NIfTI, NRRD, DICOM); convert it to one of them.")
+    raise UnknownFormat(f"{path} is none of the formats known here (NIfTI, NRRD, DICOM); convert it to one of them.")
 
 
 def read_ct(path: Path, round_values: bool = False) -> CTVolume:

@@ -46,8 +46,11 @@ def check_payload(needed: int, stored: int, what: str, packed: bool) -> None:
         raise BadInput(f"{what} claims {needed} bytes of voxels but holds {stored}; the file is cut off or damaged.")
 
 
-def unpack_gzip(stream: BinaryIO, size: int, what: str) -> bytearray:
-    """Exactly `size` bytes from a gzip stream, never taking more memory than that."""
+def unpack_gzip(stream: BinaryIO, size: int, what: str, whole: bool = True) -> bytearray:
+    """Exactly `size` bytes from a gzip stream, never taking more memory than that.
+
+    `whole`: read on to the end of the stream, so that its checksum is compared.
+    """
     out = bytearray(size)
     filled = 0
     unpacker = zlib.decompressobj(wbits=31)
@@ -62,6 +65,12 @@ def unpack_gzip(stream: BinaryIO, size: int, what: str) -> bytearray:
             if unpacker.eof and filled < size:
                 stream.seek(-len(unpacker.unused_data), 1)
                 unpacker = zlib.decompressobj(wbits=31)
+        surplus = 0
+        while whole and not unpacker.eof and surplus < _CHUNK:
+            packed = unpacker.unconsumed_tail or stream.read(_CHUNK)
+            if not packed:
+                raise BadInput(f"{what} is cut off at its very end; fetch it again.")
+            surplus += len(unpacker.decompress(packed, _CHUNK))
     except zlib.error:
         raise BadInput(f"{what} is damaged inside its compressed data; fetch it again.") from None
     return out

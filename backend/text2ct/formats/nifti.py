@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import BadInput
 from ..geometry import Affine, checked_affine
-from ..volume import CTVolume, LabelVolume, Volume
+from ..volume import CTVolume, LabelVolume, Volume, numbered_segments
 from .atomic import replacing
 from .limits import check_payload, check_shape, unpack_gzip, whole_hu, whole_labels
 
@@ -51,7 +51,8 @@ def read_ct(path: Path, round_values: bool = False) -> CTVolume:
 def read_labels(path: Path) -> LabelVolume:
     """A label map. NIfTI keeps no names: they are made from the numbers."""
     values, affine = _read(path)
-    return LabelVolume(whole_labels(values, str(path)), affine)
+    labels = whole_labels(values, str(path))
+    return LabelVolume(labels, affine, numbered_segments(labels))
 
 
 def read_comments(path: Path) -> list[str]:
@@ -122,7 +123,7 @@ def _is_gzip(stream: BinaryIO) -> bool:
 
 def _head_bytes(stream: BinaryIO, path: Path, size: int) -> bytes:
     if _is_gzip(stream):
-        return bytes(unpack_gzip(stream, size, str(path)))
+        return bytes(unpack_gzip(stream, size, str(path), whole=False))
     return stream.read(size)
 
 

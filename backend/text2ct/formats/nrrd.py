@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import BadInput
 from ..geometry import LPS_TO_RAS, Affine, checked_affine, times
-from ..volume import CTVolume, LabelVolume, Volume
+from ..volume import CTVolume, LabelVolume, Volume, numbered_segments
 from .atomic import replacing
 from .limits import MAX_AXIS, MAX_VOXELS, check_payload, check_shape, unpack_gzip, whole_hu, whole_labels
 
@@ -83,7 +83,8 @@ def read_labels(path: Path) -> LabelVolume:
     """A plain label map; a .seg.nrrd is read by `seg_nrrd`."""
     nrrd = read(path)
     shape = check_shape(nrrd.values.shape, str(path))
-    return LabelVolume(whole_labels(nrrd.values.reshape(shape), str(path)), nrrd.affine(str(path)))
+    labels = whole_labels(nrrd.values.reshape(shape), str(path))
+    return LabelVolume(labels, nrrd.affine(str(path)), numbered_segments(labels))
 
 
 def read_header(path: Path) -> tuple[dict[str, str], dict[str, str]]:
@@ -208,7 +209,8 @@ def _payload(stream: BinaryIO, path: Path, fields: Mapping[str, str], shape: tup
 def _data_path(path: Path, name: str) -> Path:
     """The voxel file of a .nhdr; it must lie in the same folder."""
     beside = path.parent / name.strip()
-    if beside.parent.resolve() != path.parent.resolve() or name.startswith("LIST") or "%" in name:
+    several = name == "LIST" or name.startswith("LIST ") or re.search(r"%\d*d\s", name)
+    if several or beside.parent.resolve() != path.parent.resolve():
         raise BadInput(f"{path} points to voxels elsewhere ('{name[:40]}'); they must be one file in the same folder.")
     if not beside.is_file():
         raise BadInput(f"{path} needs the file {beside.name} beside it, which is not there.")

@@ -25,10 +25,15 @@ _MOST = 1 << 28
 
 @dataclass(frozen=True)
 class PngContent:
-    """The texts of a picture and the hash of its stored rows."""
+    """The texts of a picture and the hash of its size and stored rows."""
 
     texts: Mapping[str, str]
-    rows_sha256: str
+    sha256: str
+
+
+def digest_of(rgb: NDArray[np.uint8]) -> str:
+    """The hash that `read` gives of a picture as written here."""
+    return _digest(_size(rgb), rows_of(rgb))
 
 
 def rows_of(rgb: NDArray[np.uint8]) -> bytes:
@@ -39,8 +44,7 @@ def rows_of(rgb: NDArray[np.uint8]) -> bytes:
 
 def write(rgb: NDArray[np.uint8], path: Path, texts: Mapping[str, str]) -> None:
     """Write an RGB picture with texts in Latin-1."""
-    height, width, _ = rgb.shape
-    chunks = [_chunk(b"IHDR", struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0))]
+    chunks = [_chunk(b"IHDR", _size(rgb))]
     chunks += [_chunk(b"tEXt", f"{key}\0{text}".encode("latin-1", "replace")) for key, text in texts.items()]
     chunks += [_chunk(b"IDAT", zlib.compress(rows_of(rgb), 6)), _chunk(b"IEND", b"")]
     with replacing(path) as temporary:
@@ -55,7 +59,7 @@ def is_png(path: Path) -> bool:
 def read(path: Path) -> PngContent:
     """Texts and hash of a picture; a damaged one gives a sentence."""
     texts: dict[str, str] = {}
-    packed = b""
+    packed = size_said = b""
     data = path.read_bytes() if path.stat().st_size < _MOST else b""
     at = len(_MAGIC)
     while at + 12 <= len(data):
@@ -64,6 +68,8 @@ def read(path: Path) -> PngContent:
         if kind == b"tEXt":
             key, _, text = body.partition(b"\0")
             texts[key.decode("latin-1")] = text.decode("latin-1")
+        elif kind == b"IHDR":
+            size_said = body
         elif kind == b"IDAT":
             packed += body
         at += 12 + size
@@ -71,7 +77,16 @@ def read(path: Path) -> PngContent:
         rows = zlib.decompressobj().decompress(packed, _MOST)
     except zlib.error:
         raise BadInput(f"{path} is a damaged picture; fetch it again.") from None
-    return PngContent(texts, hashlib.sha256(rows).hexdigest())
+    return PngContent(texts, _digest(size_said, rows))
+
+
+def _size(rgb: NDArray[np.uint8]) -> bytes:
+    height, width, _ = rgb.shape
+    return struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
+
+
+def _digest(size: bytes, rows: bytes) -> str:
+    return hashlib.sha256(size + rows).hexdigest()
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...digest import voxel_digest
 from ...errors import BadRequest
-from ...provenance import Provenance, now, text_sha256
+from ...provenance import MEASURED, Provenance, now, text_sha256
 from ...report.ledger import measure, score
 from ...report.parser import understand
 from ...requests import Request, Result, ScoreCT, Watch
@@ -21,5 +21,5 @@ class LedgerEngine:
         entries = measure(request.ct, understood.findings, request.labels, watch)
         provenance = Provenance(
             engine="ledger", task="score", seed=0, report_sha256=text_sha256(request.report),
-            base_digest=voxel_digest(request.ct), created=now())
+            base_digest=voxel_digest(request.ct), created=now(), synthetic=False, notice=MEASURED)
         return Result(provenance, ledger=entries, score=score(entries))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...digest import voxel_digest
 from ...errors import BadRequest
 from ...geometry import Grid
-from ...provenance import Provenance, now, text_sha256
+from ...provenance import ALTERED, SYNTHETIC, Provenance, now, text_sha256
 from ...report.finding import Finding
 from ...requests import GenerateCT, InsertLesion, Request, Result, Watch
 from .. import catalog
@@ -34,12 +34,16 @@ class PhantomEngine:
             from .base import draw_into
 
             drawing = draw_into(request.base, findings, request.seed, watch)
+            if not drawing.drawn:
+                raise BadRequest("The report states nothing that can be drawn into this CT, so it would stay as it is; "
+                                 "name a finding of lungs, airways or pleura.")
         else:
             drawing = draw(findings, request.seed, grid_of(request), watch)
         provenance = Provenance(
             engine=_ENGINE, task=request.task, seed=request.seed, sampler="rules", preset=request.preset,
             report_sha256=text_sha256(request.report), created=now(),
-            base_digest=voxel_digest(request.base) if request.base is not None else "")
+            base_digest=voxel_digest(request.base) if request.base is not None else "",
+            notice=SYNTHETIC if request.base is None else ALTERED)
         notes = tuple(f"The phantom cannot draw this here and left it out: {_said(finding)}."
                       for finding in drawing.not_drawn)
         return Result(provenance, drawing.ct, drawing.labels, notes=notes)
@@ -50,7 +54,8 @@ class PhantomEngine:
         ct, labels = insert(request, watch)
         provenance = Provenance(
             engine=_ENGINE, task=request.task, seed=request.seed, sampler="rules", preset=request.preset,
-            report_sha256=text_sha256(request.text), base_digest=voxel_digest(request.ct), created=now())
+            report_sha256=text_sha256(request.text), base_digest=voxel_digest(request.ct), created=now(),
+            notice=ALTERED)
         return Result(provenance, ct, (labels,))
 
 

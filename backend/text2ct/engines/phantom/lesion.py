@@ -7,6 +7,7 @@ keep their bits.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,9 +85,10 @@ def look_of(request: InsertLesion) -> Look:
         if value not in vocabulary[name]:
             raise BadRequest(f"'{value}' is no {name}; there are {', '.join(vocabulary[name])}.")
         chosen[name] = value
-    text = request.text.lower()
+    text = request.text.lower().replace("-", " ")
     for name, values in vocabulary.items():
-        told = [v for v in sorted(values, key=len, reverse=True) if v in text]
+        told = [v for v in sorted(values, key=len, reverse=True)
+                if re.search(rf"(?<!\bno )(?<!\bnot )(?<!\bnon )(?<!\bwithout )\b{v.replace('-', ' ')}\b", text)]
         if name not in chosen and name != "size" and told:
             chosen[name] = told[0]
     return Look(**chosen)
