@@ -112,4 +112,4 @@ def test_the_icon_is_a_png_of_128_by_128(place: str) -> None:
 def test_the_icon_is_the_one_that_its_script_draws() -> None:
     script = runpy.run_path(str(ROOT / "docs" / "make_icon.py"))
     drawn = hashlib.sha256(png.rows_of(script["draw"]())).hexdigest()
-    assert [png.read(place).rows_sha256 for place in script["PLACES"]] == [drawn, drawn]
+    assert [png.read(place).sha256 for place in script["PLACES"]] == [drawn, drawn]
