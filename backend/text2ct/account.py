@@ -22,7 +22,7 @@ from .requests import Request, Result
 _SELF = "account_sha256"
 
 
-def account_of(request: Request, result: Result, files: Mapping[str, Stamp]) -> dict[str, Any]:
+def account_of(request: Request, result: Result, files: Mapping[str, Stamp | None]) -> dict[str, Any]:
     """The whole account as plain values."""
     return {
         "notice": result.provenance.notice,

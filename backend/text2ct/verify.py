@@ -71,13 +71,11 @@ def verify(path: Path) -> Verdict:
     return Verdict(path, stamp.part, stamp.provenance, tuple(changes))
 
 
-def stamp_still_true(path: Path, volumes: Sequence[Volume]) -> Stamp | None:
-    """The stamp of a file whose volumes were read; refused where they are not what it says."""
-    stamp = stamp_of(path)
+def refuse_changed(path: Path, stamp: Stamp | None, volumes: Sequence[Volume]) -> None:
+    """Do not go on with the volumes of a file that are no longer what its stamp says."""
     changes = stamp.changes(volumes) if stamp is not None else []
     if changes:
         raise ChangedSinceMade(f"{path} was made here but {'; '.join(changes)}; use the file as it was written.")
-    return stamp
 
 
 def _verify_account(path: Path, account: dict[str, object]) -> Verdict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import subprocess
@@ -167,7 +166,6 @@ def test_the_child_runs_on_while_its_input_stays_open(stand_in: Path) -> None:
         stdin.close()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("text2ct.engines.phantom.engine") is None, reason="no phantom engine here")
 def test_a_draft_generated_through_the_worker_is_read_back_with_its_account(tmp_path: Path) -> None:
     order = generation.Order("Moderate right pleural effusion. No pneumothorax.", 5, "draft")
     arguments = generation.prepare(order, ROOT / "backend", tmp_path)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..formats.files import read_ct, read_layers, stamp_of, write_ct, write_labels
-from ..verify import stamp_still_true
+from ..formats.files import holds_labels, read_ct, read_layers, stamp_of, write_ct, write_labels
+from ..verify import refuse_changed
 from ..volume import Volume
 from .console import Console
 from .outputs import refuse_existing
@@ -29,9 +29,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
 def run(args: argparse.Namespace, console: Console) -> int:
     refuse_existing(args.output, args.overwrite, args.input)
     stamp = stamp_of(args.input)
-    labels = args.labels or (stamp is not None and stamp.part == "labels") or _names_labels(args)
+    labels = args.labels or holds_labels(args.input, stamp) or holds_labels(args.output, None)
     volumes: list[Volume] = [*read_layers(args.input)] if labels else [read_ct(args.input, args.round)]
-    stamp_still_true(args.input, volumes)
+    refuse_changed(args.input, stamp, volumes)
     if args.orientation:
         volumes = [volume.reoriented(args.orientation) for volume in volumes]
     made = stamp.provenance if stamp else None
@@ -43,7 +43,3 @@ def run(args: argparse.Namespace, console: Console) -> int:
     console.line(f"{args.output}: {marked}")
     console.data({"output": str(args.output), "synthetic": made is not None})
     return 0
-
-
-def _names_labels(args: argparse.Namespace) -> bool:
-    return any(path.name.lower().endswith(".seg.nrrd") for path in (args.input, args.output))

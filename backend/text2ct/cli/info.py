@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..formats.files import format_of, read_ct, read_layers, stamp_of
+from ..formats.files import format_of, holds_labels, read_ct, read_layers, stamp_of
 from ..geometry import times
 from ..volume import LabelVolume, Volume
 from .console import Console
@@ -22,7 +22,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
 
 def run(args: argparse.Namespace, console: Console) -> int:
     stamp = stamp_of(args.file)
-    labels = args.labels or args.file.name.endswith(".seg.nrrd") or (stamp is not None and stamp.part == "labels")
+    labels = args.labels or holds_labels(args.file, stamp)
     volumes: list[Volume] = [*read_layers(args.file)] if labels else [read_ct(args.file, round_values=True)]
     facts: dict[str, Any] = {"file": str(args.file), "format": format_of(args.file), **_grid(volumes[0])}
     if labels:

@@ -12,10 +12,11 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from ..account import account_is_unchanged, account_of, ledger_lines, read_account, write_account
 from ..errors import BadInput, Unavailable
-from ..formats.atomic import replacing_folder
+from ..formats.atomic import folder_for, replacing_folder
 from ..formats.files import write_ct, write_labels
 from ..plain import to_plain
 from ..provenance import Stamp
@@ -23,6 +24,7 @@ from ..requests import Request, Result
 from ..verify import ACCOUNT
 from .console import Console
 
+T = TypeVar("T")
 _FILE_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr")
 _NAMES = {"ct.nii.gz", "labels.seg.nrrd", "dicom", "organs.dcm", "sheet.png", ACCOUNT}
 
@@ -38,9 +40,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 def check_output(args: argparse.Namespace, *inputs: Path | None) -> None:
     """Refuse a place that cannot be written before any work is done."""
     path: Path = args.output
-    folder = path.resolve().parent
-    if not folder.is_dir():
-        raise BadInput(f"The folder {folder} does not exist; make it first or choose another place.")
+    folder = folder_for(path)
     if not os.access(folder, os.W_OK):
         raise BadInput(f"The folder {folder} may not be written to; choose another place.")
     if _is_file(path):
@@ -101,13 +101,11 @@ def write_result(args: argparse.Namespace, request: Request, result: Result, con
 
 def _write_file(path: Path, request: Request, result: Result) -> list[Path]:
     account = path.with_name(f"{stem_of(path)}.{ACCOUNT}")
-    files = {}
+    files: dict[str, Stamp | None] = {}
     if result.ct is not None:
-        write_ct(result.ct, path, result.provenance)
-        files[path.name] = Stamp.of(result.provenance, result.ct, "ct")
+        files[path.name] = write_ct(result.ct, path, result.provenance)
     elif result.labels:
-        write_labels(result.labels, path, result.provenance)
-        files[path.name] = Stamp.of(result.provenance, result.labels, "labels")
+        files[path.name] = write_labels(result.labels, path, result.provenance)
     write_account(account_of(request, result, files), account)
     return [path, account]
 
@@ -119,20 +117,18 @@ def _write_folder(path: Path, args: argparse.Namespace, request: Request, result
 
 
 def _fill(folder: Path, args: argparse.Namespace, request: Request, result: Result) -> list[str]:
-    files: dict[str, Stamp] = {}
+    files: dict[str, Stamp | None] = {}
     names: list[str] = []
 
-    def add(name: str, write: Callable[[Path], None]) -> None:
-        write(folder / name)
+    def add(name: str, write: Callable[[Path], T]) -> T:
         names.append(name)
+        return write(folder / name)
 
     ct, made = result.ct, result.provenance
     if ct is not None:
-        add("ct.nii.gz", lambda path: write_ct(ct, path, made))
-        files["ct.nii.gz"] = Stamp.of(made, ct, "ct")
+        files["ct.nii.gz"] = add("ct.nii.gz", lambda path: write_ct(ct, path, made))
     if result.labels:
-        add("labels.seg.nrrd", lambda path: write_labels(result.labels, path, made))
-        files["labels.seg.nrrd"] = Stamp.of(made, result.labels, "labels")
+        files["labels.seg.nrrd"] = add("labels.seg.nrrd", lambda path: write_labels(result.labels, path, made))
     if args.dicom and ct is not None:
         add("dicom", lambda path: write_ct(ct, path, made))
         if result.labels:

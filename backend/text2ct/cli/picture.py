@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 
 from ..errors import BadInput
-from ..formats.files import read_ct, read_layers
+from ..formats.files import read_ct, read_layers, stamp_of
 from ..picture import contact_sheet
 from ..resample import resample_labels
-from ..verify import stamp_still_true
+from ..verify import refuse_changed
 from .console import Console
 from .outputs import stem_of
 
@@ -29,7 +29,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if output.suffix.lower() != ".png":
         raise BadInput(f"'{output.name}' is no name for a picture; let it end in .png.")
     ct = read_ct(args.file, round_values=True)
-    stamp = stamp_still_true(args.file, [ct])
+    stamp = stamp_of(args.file)
+    refuse_changed(args.file, stamp, [ct])
     layers = read_layers(args.labels) if args.labels else ()
     marks = [layer if layer.same_grid(ct) else resample_labels(layer, ct.grid) for layer in layers]
     contact_sheet(ct, output, [m for m in marks if m.title != "organs"] or marks,

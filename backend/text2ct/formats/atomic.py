@@ -20,7 +20,7 @@ from ..errors import BadInput, Unavailable
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` with the same suffix; becomes `path` when the block ends well."""
     path = path.resolve()
-    folder = _folder_for(path)
+    folder = folder_for(path)
     if path.is_dir():
         raise BadInput(f"{path} is a folder; give the name of a file.")
     with _sentences_for(path):
@@ -45,7 +45,7 @@ def replacing_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
     then the old one stays until the new one is whole.
     """
     path = path.resolve()
-    folder = _folder_for(path)
+    folder = folder_for(path)
     if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not overwrite)):
         raise BadInput(f"{path} already exists and is not an empty folder; name a new one or remove it first.")
     with _sentences_for(path):
@@ -72,7 +72,8 @@ def _swap(new: Path, path: Path, old: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _folder_for(path: Path) -> Path:
+def folder_for(path: Path) -> Path:
+    """The folder that a result goes into, or a sentence when it is not there."""
     folder = path.resolve().parent
     if not folder.is_dir():
         raise BadInput(f"The folder {folder} does not exist; make it first or choose another place.")

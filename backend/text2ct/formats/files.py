@@ -75,8 +75,8 @@ def read_labels(path: Path) -> LabelVolume:
     return seg_nrrd.merged(read_layers(path), str(path))
 
 
-def write_ct(ct: CTVolume, path: Path, provenance: Provenance | None = None) -> None:
-    """A CT in the format that the name asks for; synthetic ones are stamped."""
+def write_ct(ct: CTVolume, path: Path, provenance: Provenance | None = None) -> Stamp | None:
+    """A CT in the format that the name asks for; synthetic ones are stamped, and the stamp returned."""
     stamp = Stamp.of(provenance, ct, "ct") if provenance else None
     name = path.name.lower()
     if name.endswith((".nii", ".nii.gz")):
@@ -91,15 +91,16 @@ def write_ct(ct: CTVolume, path: Path, provenance: Provenance | None = None) -> 
         dicom_write.write_series(ct, path, stamp)
     else:
         raise BadInput(f"{path.name} names no format that can be written; use {WRITABLE}.")
+    return stamp
 
 
-def write_labels(layers: Sequence[LabelVolume], path: Path, provenance: Provenance | None = None) -> None:
-    """Labels in the format that the name asks for."""
+def write_labels(layers: Sequence[LabelVolume], path: Path, provenance: Provenance | None = None) -> Stamp | None:
+    """Labels in the format that the name asks for, stamped as `write_ct` does."""
     name = path.name.lower()
     if name.endswith(".seg.nrrd"):
         stamp = Stamp.of(provenance, layers, "labels") if provenance else None
         seg_nrrd.write(layers, path, _keys(stamp))
-        return
+        return stamp
     labels = seg_nrrd.merged(layers, path.name)
     stamp = Stamp.of(provenance, labels, "labels") if provenance else None
     if name.endswith((".nii", ".nii.gz")):
@@ -109,6 +110,12 @@ def write_labels(layers: Sequence[LabelVolume], path: Path, provenance: Provenan
     else:
         raise BadInput(f"{path.name} names no format that labels can be written in; "
                        "use .seg.nrrd, .nii.gz, .nii, .nrrd or .nhdr.")
+    return stamp
+
+
+def holds_labels(path: Path, stamp: Stamp | None) -> bool:
+    """Whether a file is a segmentation by its name, or labels by its stamp."""
+    return path.name.lower().endswith(".seg.nrrd") or (stamp is not None and stamp.part == "labels")
 
 
 def stamp_of(path: Path) -> Stamp | None:

@@ -34,10 +34,15 @@ def check_shape(shape: Sequence[int], what: str) -> tuple[int, int, int]:
                        "give a single 3D image.")
     if len(sizes) < 3:
         raise BadInput(f"{what} has only {len(sizes)} axes; give a 3D image, not a single slice.")
+    check_sizes(sizes, what)
+    return (sizes[0], sizes[1], sizes[2])
+
+
+def check_sizes(sizes: Sequence[int], what: str) -> None:
+    """Whether sizes, of any number of axes, are sensible for a CT."""
     if min(sizes) < 1 or max(sizes) > MAX_AXIS or math.prod(sizes) > MAX_VOXELS:
         raise BadInput(f"{what} claims {times(sizes)} voxels; each axis must be 1 to {MAX_AXIS} and all together "
                        f"at most {MAX_VOXELS // 2**20} million, so the file is damaged or no CT.")
-    return (sizes[0], sizes[1], sizes[2])
 
 
 def check_payload(needed: int, stored: int, what: str, packed: bool) -> None:

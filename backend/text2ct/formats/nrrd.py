@@ -7,7 +7,6 @@ Written files use the left-posterior-superior space, as Slicer does.
 
 from __future__ import annotations
 
-import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -20,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInput
-from ..geometry import LPS_TO_RAS, Affine, checked_affine, times
+from ..geometry import LPS_TO_RAS, Affine, checked_affine
 from ..volume import CTVolume, LabelVolume, Volume, numbered_segments
 from .atomic import replacing
-from .limits import MAX_AXIS, MAX_VOXELS, check_payload, check_shape, unpack_gzip, whole_hu, whole_labels
+from .limits import check_payload, check_shape, check_sizes, unpack_gzip, whole_hu, whole_labels
 
 _TYPES: Mapping[str, str] = MappingProxyType({
     name: code for code, names in {
@@ -181,9 +180,7 @@ def _layout(fields: Mapping[str, str], path: Path) -> tuple[tuple[int, ...], np.
                        "numbers; it is damaged or no CT.") from None
     if dimension != len(sizes) or not 3 <= dimension <= 4:
         raise BadInput(f"{path} has {dimension} axes and {len(sizes)} sizes; give a single 3D image.")
-    if min(sizes) < 1 or max(sizes) > MAX_AXIS or math.prod(sizes) > MAX_VOXELS:
-        raise BadInput(f"{path} claims {times(sizes)} voxels; each axis must be 1 to {MAX_AXIS} and all together at "
-                       f"most {MAX_VOXELS // 2**20} million, so the file is damaged or no CT.")
+    check_sizes(sizes, str(path))
     order = ">" if fields.get("endian", "little").lower() == "big" else "<"
     return sizes, np.dtype(order + code)
 

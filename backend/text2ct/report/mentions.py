@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from . import words
 from .lexicon import Meaning, kind_phrases
-from .phrases import Match
+from .phrases import Match, Placed
 from .tokens import Token
 
 _LESIONS = frozenset(("lung_nodule", "lung_mass", "metastases", "cavity"))
@@ -36,7 +36,7 @@ _VESSEL_WORDS = _AORTIC | _CORONARY | words.bag(
 
 
 @dataclass(frozen=True)
-class Mention:
+class Mention(Placed):
     """A kind named at row[first:last + 1]; `used` are the words that name it."""
 
     kind: str
@@ -44,14 +44,6 @@ class Mention:
     normal: bool = False
     weak: bool = False
     lesion: bool = False
-
-    @property
-    def first(self) -> int:
-        return self.used[0]
-
-    @property
-    def last(self) -> int:
-        return self.used[-1]
 
 
 @dataclass(frozen=True)

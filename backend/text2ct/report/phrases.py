@@ -24,8 +24,22 @@ _JOINS = frozenset(("and", "or", "nor", ",", "/"))
 _BLOCKS_GAP = bag(", ; . ! ( ) no without with but nor there however although except which none")
 
 
+class Placed:
+    """What was read at certain words of a row, `used`."""
+
+    used: tuple[int, ...]
+
+    @property
+    def first(self) -> int:
+        return self.used[0]
+
+    @property
+    def last(self) -> int:
+        return self.used[-1]
+
+
 @dataclass(frozen=True)
-class Match(Generic[P]):
+class Match(Placed, Generic[P]):
     """A phrase found: `used` are the places of its words, `skipped` how many words lie in its gap.
 
     `shared` says that its last word belongs to another item too.
@@ -35,14 +49,6 @@ class Match(Generic[P]):
     used: tuple[int, ...]
     skipped: int
     shared: bool = False
-
-    @property
-    def first(self) -> int:
-        return self.used[0]
-
-    @property
-    def last(self) -> int:
-        return self.used[-1]
 
 
 @dataclass
