@@ -15,11 +15,20 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, cast
 
+import numpy as np
+
 from .digest import voxel_digest
 from .errors import BadRequest
-from .volume import LabelVolume, Volume
+from .volume import LabelVolume, Segment, Volume
 
 T = TypeVar("T")
+
+
+class Unseen(dict[str, Volume]):
+    """Given as `volumes`, it stands for any: a volume comes out with its grid and names, without its voxels.
+
+    A server can so judge a request by its own rules before it has read, or even has, the images.
+    """
 
 
 def to_plain(value: Any) -> Any:
@@ -49,7 +58,7 @@ def from_plain(kind: type[T], plain: Any, volumes: Mapping[str, Volume] | None =
     values = {}
     for name, field in fields.items():
         if name in plain:
-            values[name] = _decode(hints[name], plain[name], volumes or {}, f"{at or kind.__name__}.{name}")
+            values[name] = _decode(hints[name], plain[name], {} if volumes is None else volumes, f"{at or kind.__name__}.{name}")
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise BadRequest(f"{at or kind.__name__} needs the field '{name}'.")
     return kind(**values)
@@ -110,6 +119,8 @@ def _scalar(hint: Any, plain: Any, at: str) -> Any:
 
 
 def _resolve(kind: type[Volume], plain: Any, volumes: Mapping[str, Volume], at: str) -> Volume:
+    if isinstance(volumes, Unseen):
+        return _hollow(kind, plain, at)
     digest = plain.get("digest") if isinstance(plain, Mapping) else None
     found = volumes.get(digest) if isinstance(digest, str) else None
     if found is None:
@@ -119,6 +130,27 @@ def _resolve(kind: type[Volume], plain: Any, volumes: Mapping[str, Volume], at: 
     if to_plain(found) != plain:
         raise BadRequest(f"{at} refers to another grid than that of the volume given; send the volume itself.")
     return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reference:
+    """What stands in JSON for a volume."""
+
+    digest: str
+    shape: tuple[int, int, int]
+    affine: tuple[tuple[float, float, float, float], ...]
+    segments: tuple[Segment, ...] = ()
+
+
+def _hollow(kind: type[Volume], plain: Any, at: str) -> Volume:
+    """A volume of one repeated voxel: any size costs nothing."""
+    reference = from_plain(_Reference, plain, None, at)
+    if min(reference.shape) < 1 or max(reference.shape) > 2**20 or len(reference.affine) != 4:
+        raise BadRequest(f"{at} must have three sizes of at least one voxel and a 4 x 4 affine.")
+    affine = np.array(reference.affine)
+    if issubclass(kind, LabelVolume):
+        return kind(np.broadcast_to(np.zeros((), np.uint8), reference.shape), affine, reference.segments)
+    return kind(np.broadcast_to(np.zeros((), np.int16), reference.shape), affine)
 
 
 def _say(plain: Any) -> str:

@@ -160,12 +160,18 @@ class CancelToken:
 
 @dataclass(frozen=True)
 class Watch:
-    """What an engine runs under: it reports its steps here, and is stopped here when the user asks to."""
+    """What an engine runs under: it reports its steps here, and is stopped here when the user asks to.
+
+    `keep` takes the state of a sampler after a step, when the engine has one worth
+    keeping; `resume` is such a state of an earlier try of the same request.
+    """
 
     sink: ProgressSink | None = None
     cancel: CancelToken = field(default_factory=CancelToken)
     device: str = "auto"
     started: float = field(default_factory=time.monotonic)
+    keep: Callable[[bytes], None] | None = None
+    resume: bytes | None = None
 
     def at(self, stage: str, step: int, total: int, preview: CTVolume | None = None) -> None:
         self.cancel.check()

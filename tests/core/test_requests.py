@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from text2ct.digest import voxel_digest
 from text2ct.errors import BadRequest, Cancelled
 from text2ct.geometry import Box
+from text2ct.plain import Unseen
 from text2ct.requests import CancelToken, GenerateCT, InsertLesion, Progress, ScoreCT, Watch, from_json, to_json
-from text2ct.volume import CTVolume, LabelVolume
+from text2ct.volume import CTVolume, LabelVolume, Segment
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -117,3 +118,31 @@ def test_cancelling_stops_at_the_next_step() -> None:
             watch.at("drawing", 2, 3)
     assert seen[0].stage == "drawing"
     assert seen[0].seconds >= 0
+
+
+def test_a_request_is_judged_by_its_own_rules_without_its_voxels() -> None:
+    ct = CTVolume(np.zeros((4, 5, 6), np.int16), np.diag([1.0, 1, 2, 1]))
+    labels = LabelVolume(np.ones((4, 5, 6), np.uint8), ct.affine, (Segment(1, "liver", (1, 0, 0)),))
+    inside = InsertLesion(ct, Box((1, 1, 2), (2, 2, 4)), organs=labels, organ="liver")
+    outside = InsertLesion(ct, Box((91, 1, 2), (2, 2, 4)), organs=labels, organ="spleen")
+    judged = from_json(to_json(inside), Unseen())
+    assert isinstance(judged, InsertLesion)
+    assert judged.validate() == []
+    assert judged.organs is not None
+    assert judged.ct.grid.same_as(ct.grid)
+    assert judged.organs.segments == labels.segments
+    said = " ".join(from_json(to_json(outside), Unseen()).validate())
+    assert "outside the CT" in said
+    assert "no segment 'spleen'" in said
+
+
+def test_a_reference_to_a_volume_of_impossible_size_costs_a_sentence_and_no_memory() -> None:
+    ct = CTVolume(np.zeros((4, 5, 6), np.int16), np.eye(4))
+    plain = json.loads(to_json(ScoreCT(ct, "Effusion.")))
+    plain["ct"]["shape"] = [2**40, 1, 1]
+    with pytest.raises(BadRequest, match="three sizes"):
+        from_json(json.dumps(plain), Unseen())
+    plain["ct"]["shape"] = [10**5, 10**5, 10**5]
+    judged = from_json(json.dumps(plain), Unseen())
+    assert isinstance(judged, ScoreCT)
+    assert judged.ct.shape == (10**5, 10**5, 10**5)

@@ -1,0 +1,1 @@
+"""The service: requests run in another process, on this machine or a remote one, and nothing is lost."""
