@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
 
-.PHONY: demo test lint types fuzz pictures clean
+.PHONY: demo test lint types fuzz parity pictures clean
 
 demo: $(VENV)/.demo-ready
 	rm -rf demo
@@ -28,6 +28,10 @@ fuzz: $(VENV)/.test-ready
 	$(BIN)/python tests/fuzz/fuzz_volumes.py --cases 110000 --seed 1
 	$(BIN)/python tests/fuzz/fuzz_dicom.py --cases 20000 --seed 1
 	$(BIN)/python tests/fuzz/fuzz_checkpoints.py --cases 70000 --seed 1
+
+# Our numbers against those of a published program: make parity SYSTEM=text2ct CASE=<folder of a recorded case>
+parity: $(VENV)/.test-ready
+	$(BIN)/python tests/parity/run.py "$(SYSTEM)" "$(CASE)"
 
 # The pictures of the documents. REAL names a folder with the real CT to draw into, if it is at hand.
 pictures: $(VENV)/.demo-ready demo

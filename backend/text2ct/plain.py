@@ -55,10 +55,10 @@ def from_plain(kind: type[T], plain: Any, volumes: Mapping[str, Volume] | None =
     if unknown:
         raise BadRequest(f"{kind.__name__} has no field '{str(unknown[0])[:60]}'; it has {', '.join(fields)}.")
     hints = typing.get_type_hints(kind)
-    values = {}
+    values, given = {}, {} if volumes is None else volumes
     for name, field in fields.items():
         if name in plain:
-            values[name] = _decode(hints[name], plain[name], {} if volumes is None else volumes, f"{at or kind.__name__}.{name}")
+            values[name] = _decode(hints[name], plain[name], given, f"{at or kind.__name__}.{name}")
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise BadRequest(f"{at or kind.__name__} needs the field '{name}'.")
     return kind(**values)
