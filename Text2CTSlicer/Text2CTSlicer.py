@@ -183,8 +183,10 @@ class Text2CTSlicerLogic(ScriptedLoadableModuleLogic):
 
     def add_to_scene(self, made: generation.Made):
         """The nodes of a result: the CT, and its segmentation or None when the engine made no labels."""
-        ct_node = nodes.add_ct(made.ct, made.provenance)
-        labels = nodes.add_segmentation(made.layers, ct_node, made.provenance) if made.layers else None
+        what = f"CT ({made.provenance.engine}, seed {made.provenance.seed})"
+        ct_node = nodes.add_ct(made.ct, what, made.provenance)
+        labels = (nodes.add_segmentation(made.layers, f"{what} labels", made.provenance, ct_node)
+                  if made.layers else None)
         return ct_node, labels
 
     def _finish(self, exit_code: int, listener: generation.Listener, on_made: Callable, on_failed: Callable) -> None:
