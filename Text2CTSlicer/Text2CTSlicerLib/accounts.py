@@ -28,6 +28,7 @@ SYNTHETIC = "Text2CT.Synthetic"
 STAMP = "Text2CT.Stamp"
 NOTICE = "Text2CT.Notice"
 LAYERS = "Text2CT.Layers"
+ROLES = ("Text2CT.Labels", "Text2CT.Ledger", "Text2CT.Account")
 _COLUMNS = ("Finding", "Asked", "Shown", "As asked", "Measured", "Method", "R", "A", "S")
 
 
@@ -57,6 +58,17 @@ def remember_layers(node: slicer.vtkMRMLSegmentationNode,
                     layers: Sequence[tuple[str, Sequence[tuple[str, int]]]]) -> None:
     """Which segment belongs to which layer with which number: what `verify` needs to put them together again."""
     node.SetAttribute(LAYERS, json.dumps(layers))
+
+
+def tie(ct: slicer.vtkMRMLVolumeNode, *others: slicer.vtkMRMLNode | None) -> None:
+    """Let a CT know its labels, its ledger and its account; the references are saved with the scene."""
+    for role, other in zip(ROLES, others, strict=True):
+        ct.SetNodeReferenceID(role, other.GetID() if other is not None else None)
+
+
+def tied(ct: slicer.vtkMRMLVolumeNode | None) -> list[slicer.vtkMRMLNode | None]:
+    """The labels, the ledger and the account of a CT, each None where it has none."""
+    return [ct.GetNodeReference(role) if ct is not None else None for role in ROLES]
 
 
 def stamp_of(node: slicer.vtkMRMLNode | None) -> Stamp | None:

@@ -28,6 +28,7 @@ _SIGNS = np.array(list(itertools.product((-0.5, 0.5), repeat=3)))
 _STRAIGHT_MM = 1e-3
 _WHOLE = 0.99
 _USUAL_MM = 40.0
+FILL = 0.15  # opacity of a box, so that the image shows through
 _ENOUGH = 500_000  # voxels looked at to judge a box
 
 
@@ -102,9 +103,17 @@ def new_box(ct: slicer.vtkMRMLVolumeNode, center: tuple[float, float, float] | N
     roi.SetSize(*np.minimum(_USUAL_MM, (high - low) / 2))
     display = roi.GetDisplayNode()
     if display is not None:
-        display.SetFillOpacity(0.15)
+        display.SetFillOpacity(FILL)
         display.SetHandlesInteractive(True)
     return roi
+
+
+def is_inside(point: tuple[float, float, float], ct: slicer.vtkMRMLVolumeNode) -> bool:
+    """Whether a world point lies in the image of a CT."""
+    local = _moved(np.array([point]), None, ct.GetParentTransformNode())[0]
+    grid = _grid(ct)
+    ijk = grid.to_ijk(local)
+    return bool((ijk >= 0).all() and (ijk <= np.array(grid.shape) - 1).all())
 
 
 def _edges(corners: NDArray[np.float64], axis: int) -> NDArray[np.float64]:

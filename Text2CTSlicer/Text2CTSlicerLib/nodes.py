@@ -61,6 +61,8 @@ def add_result(result: Result, title: str, like: slicer.vtkMRMLScalarVolumeNode 
         ledger = accounts.add_ledger(result.ledger, _name(f"{what} ledger"))
     account = accounts.add_account(result, report, _name(f"{what} account"))
     added = Added(ct, segmentation, ledger, account, 0)
+    if ct is not None:
+        accounts.tie(ct, segmentation, ledger, account)
     return Added(ct, segmentation, ledger, account, _into_folder(_name(what), added.nodes))
 
 

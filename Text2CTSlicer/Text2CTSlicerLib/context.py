@@ -1,0 +1,55 @@
+"""What the panels share: the backend that is chosen, the jobs, the settings, where a sentence and a result go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import qt
+import slicer
+
+from . import nodes
+from .backends import Backend, EngineChoice
+from .jobs import Jobs
+from .settings import Settings
+from .tasks import Tasks
+
+
+@dataclass
+class Context:
+    """Made once a widget. `say` puts a sentence where the user looks, `added` shows a new result."""
+
+    tasks: Tasks
+    jobs: Jobs
+    settings: Settings
+    say: Callable[[str], None]
+    backend: Callable[[], Backend | None]
+    engines: Callable[[], tuple[EngineChoice, ...]]
+    report: Callable[[], str] = lambda: ""
+    added: Callable[[nodes.Added], None] = lambda added: None
+
+
+def load(resource: str, layout: qt.QLayout) -> tuple[qt.QWidget, SimpleNamespace]:
+    """A .ui file into a layout; the widget and its children by name."""
+    widget = slicer.util.loadUI(resource)
+    layout.addWidget(widget)
+    widget.setMRMLScene(slicer.mrmlScene)
+    return widget, slicer.util.childWidgetVariables(widget)
+
+
+def fill(box: qt.QComboBox, choices: dict[str, str]) -> None:
+    """Show these choices (id to words) in a menu, and keep the one that was chosen if it is still there."""
+    kept = box.currentData
+    blocked = box.blockSignals(True)
+    box.clear()
+    for name, words in choices.items():
+        box.addItem(words, name)
+    box.setCurrentIndex(max(0, box.findData(kept)))
+    box.blockSignals(blocked)
+
+
+def chosen(box: qt.QComboBox, default: Any = "") -> Any:
+    """The id of what is chosen in a menu."""
+    return box.currentData if box.count > 0 else default

@@ -1,0 +1,71 @@
+"""Drawing boxes in the slice views: placing an ROI by two clicks, and hearing when a box is moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from . import boxes
+
+
+class BoxDrawing:
+    """Places ROI nodes and watches the current one; `on_box` is called after each change of it."""
+
+    def __init__(self, on_box: Callable[[slicer.vtkMRMLMarkupsROINode | None], None],
+                 say: Callable[[str], None]) -> None:
+        self._on_box, self._say = on_box, say
+        self._watched: slicer.vtkMRMLMarkupsROINode | None = None
+        self._observers: list[int] = []
+
+    def draw(self, ct: slicer.vtkMRMLScalarVolumeNode | None) -> None:
+        """Let the user click two opposite corners; pressed again while doing so, stop."""
+        interaction = slicer.mrmlScene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+        selection = slicer.mrmlScene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+        if interaction is None or selection is None:
+            self._say(_("There are no views to draw in; press 'Box here' instead."))
+            return
+        if interaction.GetCurrentInteractionMode() == interaction.Place:
+            interaction.SwitchToViewTransformMode()
+            return
+        if ct is None:
+            self._say(_("Choose the CT first, then draw the box in it."))
+            return
+        roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode",
+                                                 slicer.mrmlScene.GenerateUniqueName(_("Lesion box")))
+        roi.CreateDefaultDisplayNodes()
+        roi.GetDisplayNode().SetFillOpacity(boxes.FILL)
+        self._on_box(roi)
+        selection.SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsROINode")
+        selection.SetActivePlaceNodeID(roi.GetID())
+        interaction.SetPlaceModePersistence(0)
+        interaction.SwitchToSinglePlaceMode()
+        self._say(_("Click two opposite corners of the lesion in a slice view; then pull the handles."))
+
+    def put(self, ct: slicer.vtkMRMLScalarVolumeNode | None) -> None:
+        """A box where the slice views cross."""
+        if ct is None:
+            self._say(_("Choose the CT first, then put the box into it."))
+            return
+        crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+        center = tuple(crosshair.GetCrosshairRAS()) if crosshair is not None else None
+        self._on_box(boxes.new_box(ct, center if center and boxes.is_inside(center, ct) else None))
+
+    def watch(self, roi: slicer.vtkMRMLMarkupsROINode | None) -> None:
+        """Follow this box from now on."""
+        self.close()
+        self._watched = roi
+        if roi is not None:
+            for event in (slicer.vtkMRMLMarkupsNode.PointModifiedEvent, vtk.vtkCommand.ModifiedEvent,
+                          slicer.vtkMRMLTransformableNode.TransformModifiedEvent):
+                self._observers.append(roi.AddObserver(event, lambda caller, name: self._on_box(self._watched)))
+        self._on_box(roi)
+
+    def close(self) -> None:
+        """Follow none."""
+        for observer in self._observers:
+            if self._watched is not None:
+                self._watched.RemoveObserver(observer)
+        self._observers, self._watched = [], None
