@@ -26,9 +26,9 @@ class BackendPanel:
         self._lamp: Lamp | None = None
         self._testing = 0
         ui.placeBox.connect("activated(int)", self._choose)
-        ui.testButton.connect("clicked(bool)", lambda on: self.test())
-        ui.setUpButton.connect("clicked(bool)", lambda on: self.set_up())
-        ui.forgetButton.connect("clicked(bool)", lambda on: self._forget())
+        ui.testButton.connect("clicked(bool)", self.test)
+        ui.setUpButton.connect("clicked(bool)", self.set_up)
+        ui.forgetButton.connect("clicked(bool)", self._forget)
         ui.addressEdit.connect("returnPressed()", self.test)
         ui.keyEdit.connect("returnPressed()", self.test)
         self._list_places()

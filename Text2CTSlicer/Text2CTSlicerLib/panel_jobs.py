@@ -20,9 +20,9 @@ class JobsPanel:
         self._ui, self._jobs = ui, jobs
         ui.jobsTree.setHeaderLabels([_(header) for header in _HEADERS])
         ui.jobsTree.connect("itemSelectionChanged()", self._show_log)
-        ui.cancelButton.connect("clicked(bool)", lambda on: self.cancel())
-        ui.copyLogButton.connect("clicked(bool)", lambda on: slicer.app.clipboard().setText(ui.logEdit.plainText))
-        ui.clearJobsButton.connect("clicked(bool)", lambda on: jobs.forget_ended())
+        ui.cancelButton.connect("clicked(bool)", self.cancel)
+        ui.copyLogButton.connect("clicked(bool)", lambda: slicer.app.clipboard().setText(ui.logEdit.plainText))
+        ui.clearJobsButton.connect("clicked(bool)", jobs.forget_ended)
         jobs.changed.append(self.show)
         self.show()
 

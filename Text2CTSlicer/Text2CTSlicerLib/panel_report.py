@@ -41,9 +41,9 @@ class ReportPanel:
         ui.reportEdit.connect("textChanged()", self._typed)
         ui.templateBox.connect("activated(int)", self._take_template)
         ui.previousBox.connect("activated(int)", self._take_previous)
-        ui.engineBox.connect("currentIndexChanged(int)", lambda index: self._engine_chosen())
-        ui.diceButton.connect("clicked(bool)", lambda on: self._roll())
-        ui.generateButton.connect("clicked(bool)", lambda on: self.generate())
+        ui.engineBox.connect("currentIndexChanged(int)", self._engine_chosen)
+        ui.diceButton.connect("clicked(bool)", self._roll)
+        ui.generateButton.connect("clicked(bool)", self.generate)
         ui.keepReportsBox.checked = context.settings.keeps_reports
         ui.keepReportsBox.connect("toggled(bool)", self._keep)
         self._list_reports()

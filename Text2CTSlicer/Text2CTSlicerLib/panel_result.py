@@ -27,11 +27,11 @@ class ResultPanel:
         self._ui, self._context = ui, context
         self._rows: list[accounts.Row] = []
         ui.ledgerTree.setHeaderLabels([_(column) for column in _COLUMNS])
-        ui.resultSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda node: self.show())
+        ui.resultSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.show)
         ui.ledgerTree.connect("itemClicked(QTreeWidgetItem*,int)", self._jump)
-        ui.verifyButton.connect("clicked(bool)", lambda on: self.verify())
-        ui.measureButton.connect("clicked(bool)", lambda on: self.measure())
-        ui.exportButton.connect("clicked(bool)", lambda on: self.export())
+        ui.verifyButton.connect("clicked(bool)", self.verify)
+        ui.measureButton.connect("clicked(bool)", self.measure)
+        ui.exportButton.connect("clicked(bool)", self.export)
         self.show()
 
     def choose(self, ct: slicer.vtkMRMLScalarVolumeNode | None) -> None:
