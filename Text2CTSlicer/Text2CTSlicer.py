@@ -113,6 +113,7 @@ class Text2CTSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
         if self.logic is not None:
             self._disconnect_parameters()
+            self.report.close()
             self.lesion.close()
             self.logic.close()
             self.backend.close()

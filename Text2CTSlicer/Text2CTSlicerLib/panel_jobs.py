@@ -64,6 +64,7 @@ class JobsPanel:
             item.setData(0, qt.Qt.UserRole, job.key)
             for column, text in enumerate((job.title, job.backend, _far(job))):
                 item.setText(column, text)
+        tree.resizeColumnToContents(0)
 
     def _marked(self) -> int | None:
         items = self._ui.jobsTree.selectedItems()

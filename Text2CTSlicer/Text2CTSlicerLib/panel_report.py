@@ -50,6 +50,10 @@ class ReportPanel:
         self.list_engines()
         self.read()
 
+    def close(self) -> None:
+        """Nothing is read any more: the editor goes."""
+        self._pause.stop()
+
     def list_engines(self) -> None:
         """Show the engines that the backend offers."""
         fill(self._ui.engineBox, {e.id: e.title for e in for_task(self._context.engines(), "generate")})

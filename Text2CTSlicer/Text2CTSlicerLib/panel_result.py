@@ -50,6 +50,8 @@ class ResultPanel:
                 item.setText(column, text)
                 item.setToolTip(column, row.method)
             tree.addTopLevelItem(item)
+        for column in range(len(_COLUMNS)):
+            tree.resizeColumnToContents(column)
         stamp = accounts.stamp_of(ct)
         self._ui.madeLabel.text = f"{stamp.provenance.notice}. {stamp.provenance.sentence()}" if stamp else (
             _("Not made here.") if ct is not None else "")

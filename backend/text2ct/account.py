@@ -22,12 +22,14 @@ from .requests import Request, Result
 _SELF = "account_sha256"
 
 
-def account_of(request: Request, result: Result, files: Mapping[str, Stamp | None]) -> dict[str, Any]:
-    """The whole account as plain values."""
+def account_of(request: Request | Mapping[str, Any], result: Result,
+               files: Mapping[str, Stamp | None]) -> dict[str, Any]:
+    """The whole account as plain values; a request may be plain already, as a server keeps it."""
+    asked = request if isinstance(request, Mapping) else {"task": request.task, **to_plain(request)}
     return {
         "notice": result.provenance.notice,
         "provenance": to_plain(result.provenance),
-        "request": {"task": request.task, **to_plain(request)},
+        "request": dict(asked),
         "ledger": to_plain(result.ledger),
         "score": result.score,
         "notes": list(result.notes),

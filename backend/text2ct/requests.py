@@ -26,6 +26,7 @@ from .volume import CTVolume, LabelVolume, Volume
 
 MAX_REPORT = 20_000
 MAX_SEED = 2**63 - 1
+MAX_CANDIDATES = 32
 Preset = Literal["draft", "standard", "best"]
 Sizes: TypeAlias = tuple[int, int, int]
 
@@ -63,7 +64,9 @@ class InsertLesion:
     """A lesion in a box of a given CT: its mask, or the CT with the lesion painted in, or both.
 
     `attributes` are pairs of name and value from the engine's vocabulary. `mask`
-    replaces the engine's own mask; `organ` names a segment of `organs`.
+    replaces the engine's own mask; `organ` names a segment of `organs`. Engines that
+    sample draw `candidates` masks and keep the one of the wanted size; `mode` published
+    follows the authors' program with its quirks, patch changes the lesion only.
     """
 
     task: ClassVar[Literal["lesion"]] = "lesion"
@@ -80,10 +83,14 @@ class InsertLesion:
     organ: str = ""
     mask: LabelVolume | None = None
     parts: Literal["both", "mask", "paint"] = "both"
+    candidates: int = 1
+    mode: Literal["patch", "published"] = "patch"
 
     def validate(self) -> list[str]:
         """Sentences that say what is wrong; none when the request makes sense."""
         said = _sampler_problems(self.seed, self.steps, None) + self.box.problems()
+        if not _is_text(self.text):
+            said.append("The text holds half a character that no file can keep; type or paste it again.")
         if len(self.text) > MAX_REPORT:
             said.append(f"The text has {len(self.text)} characters; the limit is {MAX_REPORT}.")
         if not said:
@@ -97,6 +104,8 @@ class InsertLesion:
             said.append(f"The organ '{self.organ}' is named, but no organ labels are given; give them too.")
         elif self.organ and self.organs and self.organ not in {s.name for s in self.organs.segments}:
             said.append(f"The organ labels have no segment '{self.organ}'.")
+        if not 1 <= self.candidates <= MAX_CANDIDATES:
+            said.append(f"{self.candidates} candidates are impossible; give between 1 and {MAX_CANDIDATES}.")
         if self.parts == "paint" and self.mask is None:
             said.append("To paint only, a lesion mask is needed; give one, or ask for both.")
         return said
@@ -212,11 +221,18 @@ def from_json(text: str, volumes: Mapping[str, Volume] | None = None) -> Request
 
 
 def _report_problems(report: str) -> list[str]:
+    if not _is_text(report):
+        return ["The report holds half a character that no file can keep; type or paste it again."]
     if not report.strip():
         return ["The report is empty; write what the CT shall show, for example 'Small right pleural effusion.'"]
     if len(report) > MAX_REPORT:
         return [f"The report has {len(report)} characters; the limit is {MAX_REPORT}."]
     return []
+
+
+def _is_text(text: str) -> bool:
+    """Whether it can be written: half of a surrogate pair cannot."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _sampler_problems(seed: int, steps: int | None, guidance: float | None) -> list[str]:

@@ -146,3 +146,9 @@ def test_a_reference_to_a_volume_of_impossible_size_costs_a_sentence_and_no_memo
     judged = from_json(json.dumps(plain), Unseen())
     assert isinstance(judged, ScoreCT)
     assert judged.ct.shape == (10**5, 10**5, 10**5)
+
+
+def test_half_a_character_is_refused_before_anything_tries_to_write_it(ct: CTVolume) -> None:
+    assert "half a character" in " ".join(GenerateCT("Effusion \ud800.").validate())
+    box = Box((1.5, 2.0, 3.25), (10.0, 11.0, 12.0))
+    assert "half a character" in " ".join(InsertLesion(ct, box, text="\udfff").validate())

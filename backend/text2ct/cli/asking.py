@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -10,14 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from ..engines import catalog
-from ..engines.run import run
+from ..engines.run import run as run_here
 from ..engines.terms import Task
 from ..errors import BadInput
 from ..requests import MAX_REPORT, CancelToken, Request, Result
 from .console import Console
 
+if TYPE_CHECKING:
+    from ..client import Service
+
+KEY_VARIABLE = "TEXT2CT_KEY"
 _MAX_BYTES = 8 * MAX_REPORT
 
 
@@ -68,11 +74,36 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
                         help="auto, cpu, cuda, cuda:N or mps (default: auto)")
 
 
-def ask(request: Request, console: Console, device: str = "auto") -> Result:
-    """Run a request with progress shown; Ctrl-C cancels it cleanly."""
+def add_server_options(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """--server and what is needed to be let in; a key is never an argument, where others could read it."""
+    place = parser.add_argument_group("a server", f"the key stands in the environment as {KEY_VARIABLE}, or in a file")
+    place.add_argument("--server", default="", metavar="URL", required=required, help="do it there, not here")
+    place.add_argument("--key-file", type=Path, metavar="FILE", help="a file that holds the key alone")
+    place.add_argument("--ca", type=Path, metavar="FILE", help="trust this certificate (PEM), for one of your own")
+
+
+def server_of(args: argparse.Namespace) -> Service | None:
+    """The server that the options name, None for this machine."""
+    if not args.server:
+        if args.key_file or args.ca:
+            raise BadInput("--key-file and --ca say how to reach a server; name it with --server URL.")
+        return None
+    if args.ca and not args.ca.is_file():
+        raise BadInput(f"There is no file {args.ca}; check its name.")
+    if args.key_file and not args.key_file.is_file():  # its name is not repeated: it may be the key itself
+        raise BadInput(f"--key-file names no file; put the key into one, or into the environment as {KEY_VARIABLE}.")
+    from ..client import Service
+    key = read_text(args.key_file) if args.key_file else os.environ.get(KEY_VARIABLE, "")
+    return Service(args.server, key, str(args.ca) if args.ca else True)
+
+
+def ask(request: Request, console: Console, device: str = "auto", server: Service | None = None) -> Result:
+    """Run a request, here or on a server, with progress shown; Ctrl-C cancels it cleanly."""
+    if server is not None and device != "auto":
+        raise BadInput("A server chooses its devices itself; leave --device out with --server.")
     token = CancelToken()
     with console.progress() as sink, _interrupt_cancels(token):
-        return run(request, sink, token, device)
+        return server.run(request, sink, token, previews=False) if server else run_here(request, sink, token, device)
 
 
 def _device(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..formats.files import read_ct
 from ..requests import GenerateCT
-from .asking import add_engine_options, add_sampling_options, ask, read_report
+from .asking import add_engine_options, add_sampling_options, add_server_options, ask, read_report, server_of
 from .console import Console
 from .outputs import add_output_options, check_output, write_result
 
@@ -25,16 +25,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
     parser.add_argument("--guidance", type=float, metavar="G", help="how strongly to follow the text, where it applies")
     add_engine_options(parser, "generate")
     add_sampling_options(parser)
+    add_server_options(parser)
     add_output_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     check_output(args, args.base)
+    server = server_of(args)
     request = GenerateCT(
         read_report(args.report, args.input), engine=args.engine, weights=args.weights, seed=args.seed,
         preset=args.preset, steps=args.steps, guidance=args.guidance,
         shape=tuple(args.shape) if args.shape else None, spacing=tuple(args.spacing) if args.spacing else None,
         base=read_ct(args.base) if args.base else None)
-    write_result(args, request, ask(request, console, args.device), console)
+    write_result(args, request, ask(request, console, args.device, server), console)
     return 0

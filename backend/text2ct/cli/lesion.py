@@ -12,7 +12,7 @@ from ..lesion import box_around, read_roi
 from ..requests import InsertLesion
 from ..resample import resample_labels
 from ..volume import LabelVolume
-from .asking import add_engine_options, add_sampling_options, ask
+from .asking import add_engine_options, add_sampling_options, add_server_options, ask, server_of
 from .console import Console
 from .outputs import add_output_options, check_output, write_result
 
@@ -36,12 +36,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
                         help="what to make (default: both)")
     add_engine_options(parser, "lesion")
     add_sampling_options(parser)
+    add_server_options(parser)
     add_output_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     check_output(args, args.input, args.mask, args.organs)
+    server = server_of(args)
     ct = read_ct(args.input)
     organs, mask = (resample_labels(read_labels(file), ct.grid) if file else None for file in (args.organs, args.mask))
     box = _box(args, mask)
@@ -49,7 +51,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         ct, box, engine=args.engine, weights=args.weights, seed=args.seed, preset=args.preset, steps=args.steps,
         attributes=tuple(_pair(text) for text in args.attribute), text=args.text, organs=organs, organ=args.organ,
         mask=mask, parts=args.parts)
-    write_result(args, request, ask(request, console, args.device), console)
+    write_result(args, request, ask(request, console, args.device, server), console)
     return 0
 
 

@@ -18,10 +18,10 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import Text2CTError
-from . import convert, engines, generate, info, lesion, picture, report, score, verify, weights
+from . import convert, engines, generate, info, jobs, lesion, picture, report, score, serve, verify, weights
 from .console import Console, common_options
 
-COMMANDS = (generate, lesion, score, report, engines, weights, convert, info, verify, picture)
+COMMANDS = (generate, lesion, score, report, engines, weights, serve, jobs, convert, info, verify, picture)
 _EXIT_CODES = """exit codes:
   0 done   1 a defect of text2ct   2 unusable input or options   3 file changed since it was made
   4 file not made here   5 weights missing or refused   6 memory, disk, package or network lacking   130 cancelled"""

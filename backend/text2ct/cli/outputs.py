@@ -10,9 +10,9 @@ import argparse
 import importlib.util
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..account import account_is_unchanged, account_of, ledger_lines, read_account, write_account
 from ..errors import BadInput, Unavailable
@@ -43,7 +43,7 @@ def check_output(args: argparse.Namespace, *inputs: Path | None) -> None:
     folder = folder_for(path)
     if not os.access(folder, os.W_OK):
         raise BadInput(f"The folder {folder} may not be written to; choose another place.")
-    if _is_file(path):
+    if names_a_file(path):
         if args.dicom or args.picture:
             raise BadInput("--dicom and --picture need a folder; give a name without an ending to -o.")
         refuse_existing(path, args.overwrite, *inputs)
@@ -86,10 +86,11 @@ def _check_folder(path: Path, overwrite: bool) -> None:
             raise BadInput(f"The folder {path} is not empty; name a new one ({hint}).")
 
 
-def write_result(args: argparse.Namespace, request: Request, result: Result, console: Console) -> None:
+def write_result(args: argparse.Namespace, request: Request | Mapping[str, Any], result: Result,
+                 console: Console) -> None:
     """Write a result where -o says, and tell where it is and what it shows."""
     path: Path = args.output
-    written = _write_file(path, request, result) if _is_file(path) else _write_folder(path, args, request, result)
+    written = _write_file(path, request, result) if names_a_file(path) else _write_folder(path, args, request, result)
     for line in [*result.notes, *(ledger_lines(result) if result.ledger else [])]:
         console.line(line)
     console.line(f"SYNTHETIC result by {result.provenance.sentence()}")
@@ -99,7 +100,7 @@ def write_result(args: argparse.Namespace, request: Request, result: Result, con
                   "notes": list(result.notes), "files": [str(name) for name in written]})
 
 
-def _write_file(path: Path, request: Request, result: Result) -> list[Path]:
+def _write_file(path: Path, request: Request | Mapping[str, Any], result: Result) -> list[Path]:
     account = path.with_name(f"{stem_of(path)}.{ACCOUNT}")
     files: dict[str, Stamp | None] = {}
     if result.ct is not None:
@@ -110,13 +111,14 @@ def _write_file(path: Path, request: Request, result: Result) -> list[Path]:
     return [path, account]
 
 
-def _write_folder(path: Path, args: argparse.Namespace, request: Request, result: Result) -> list[Path]:
+def _write_folder(path: Path, args: argparse.Namespace, request: Request | Mapping[str, Any],
+                  result: Result) -> list[Path]:
     with replacing_folder(path, args.overwrite) as folder:
         names = _fill(folder, args, request, result)
     return [path / name for name in names]
 
 
-def _fill(folder: Path, args: argparse.Namespace, request: Request, result: Result) -> list[str]:
+def _fill(folder: Path, args: argparse.Namespace, request: Request | Mapping[str, Any], result: Result) -> list[str]:
     files: dict[str, Stamp | None] = {}
     names: list[str] = []
 
@@ -142,5 +144,6 @@ def _fill(folder: Path, args: argparse.Namespace, request: Request, result: Resu
     return names
 
 
-def _is_file(path: Path) -> bool:
+def names_a_file(path: Path) -> bool:
+    """Whether -o asks for one file, by its ending."""
     return path.name.lower().endswith(_FILE_ENDINGS)

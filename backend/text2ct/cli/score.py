@@ -10,7 +10,7 @@ from ..formats.files import read_ct, read_layers
 from ..plain import to_plain
 from ..requests import ScoreCT
 from ..resample import resample_labels
-from .asking import add_engine_options, ask, read_report
+from .asking import add_engine_options, add_server_options, ask, read_report, server_of
 from .console import Console
 
 
@@ -24,14 +24,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
     source.add_argument("--report", metavar="TEXT", help="the report itself")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="organ labels of the CT (else they are estimated)")
     add_engine_options(parser, "score")
+    add_server_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
+    server = server_of(args)
     report = read_report(args.report, args.report_file)
     ct = read_ct(args.input)
     labels = resample_labels(read_layers(args.labels)[0], ct.grid) if args.labels else None
-    result = ask(ScoreCT(ct, report, args.engine, args.weights, labels), console)
+    result = ask(ScoreCT(ct, report, args.engine, args.weights, labels), console, server=server)
     for line in [*result.notes, *ledger_lines(result)]:
         console.line(line)
     if result.score is not None:

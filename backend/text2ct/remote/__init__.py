@@ -1,0 +1,1 @@
+"""How a client talks to a service: numpy and requests only. `text2ct.client` is the door."""
