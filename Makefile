@@ -16,6 +16,7 @@ demo: $(VENV)/.demo-ready
 
 test: $(VENV)/.test-ready
 	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/slicer
 
 lint: $(VENV)/.test-ready
 	$(BIN)/ruff check .
