@@ -8,6 +8,7 @@ when an engine is really started.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol, cast
 
@@ -25,24 +26,6 @@ class Runner(Protocol):
         """Do the work, tell `watch` each step, and return a result with its account."""
 
 
-def run(request: Request, progress: ProgressSink | None = None, cancel: CancelToken | None = None,
-        device: str = "auto") -> Result:
-    """The result of a request, or one sentence that says why there is none."""
-    entry = catalog.ready_engine(request.engine, request.task)
-    problems = request.validate() or _grid_problems(entry, request)
-    if problems:
-        raise BadRequest(" ".join(problems))
-    if device.partition(":")[0] not in ("auto", *entry.devices):
-        raise BadRequest(f"The engine {entry.title} runs on {' or '.join(entry.devices)}, not on {device}.")
-    if request.weights:
-        entry.weight_set(request.weights)
-    _check_memory(entry, request)
-    watch = Watch(progress, cancel or CancelToken(), device)
-    watch.at("starting", 0, 1)
-    result = load(entry).run(request, watch)
-    return _with_reading(request, result, watch)
-
-
 def load(entry: Engine) -> Runner:
     """The code of an engine, imported now."""
     module, _, name = (entry.runner or "").partition(":")
@@ -52,6 +35,29 @@ def load(entry: Engine) -> Runner:
         extra = f"[{entry.extra}]" if entry.extra else ""
         raise Unavailable(f"The engine {entry.title} needs the package '{error.name}'; "
                           f"install it with: pip install 'text2ct{extra}'.") from error
+
+
+def run(request: Request, progress: ProgressSink | None = None, cancel: CancelToken | None = None,
+        device: str = "auto", *, keep: Callable[[bytes], None] | None = None, resume: bytes | None = None,
+        loaded: Callable[[Engine], Runner] = load) -> Result:
+    """The result of a request, or one sentence that says why there is none.
+
+    `keep` and `resume` are those of Watch. `loaded` gives the code of an engine; a worker
+    gives what it has kept from the job before.
+    """
+    entry = catalog.ready_engine(request.engine, request.task)
+    problems = request.validate() or _grid_problems(entry, request)
+    if problems:
+        raise BadRequest(" ".join(problems))
+    if device.partition(":")[0] not in ("auto", *entry.devices):
+        raise BadRequest(f"The engine {entry.title} runs on {' or '.join(entry.devices)}, not on {device}.")
+    if request.weights:
+        entry.weight_set(request.weights)
+    _check_memory(entry, request)
+    watch = Watch(progress, cancel or CancelToken(), device, keep=keep, resume=resume)
+    watch.at("starting", 0, 1)
+    result = loaded(entry).run(request, watch)
+    return _with_reading(request, result, watch)
 
 
 def _with_reading(request: Request, result: Result, watch: Watch) -> Result:
