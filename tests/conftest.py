@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from text2ct.geometry import Grid
 from text2ct.volume import CTVolume, LabelVolume, Segment
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# slicer-core takes every folder called slicer on the path for a part of itself, and would import the tests in ours.
+sys.path[:] = [place for place in sys.path if Path(place or ".").resolve() != REPOSITORY / "tests"]
 
 
 @pytest.fixture(scope="session")
