@@ -24,11 +24,12 @@ lint: $(VENV)/.test-ready
 types: $(VENV)/.test-ready
 	$(BIN)/mypy
 
-# 200,000 damaged files through every reader; only sentences may come out.
+# 200,000 damaged files through every reader and 20,000 odd requests to a server; only sentences may come out.
 fuzz: $(VENV)/.test-ready
 	$(BIN)/python tests/fuzz/fuzz_volumes.py --cases 110000 --seed 1
 	$(BIN)/python tests/fuzz/fuzz_dicom.py --cases 20000 --seed 1
 	$(BIN)/python tests/fuzz/fuzz_checkpoints.py --cases 70000 --seed 1
+	$(BIN)/python tests/service/fuzz_http.py --cases 20000 --seed 1
 
 # Our numbers against those of a published program: make parity SYSTEM=text2ct CASE=<folder of a recorded case>
 parity: $(VENV)/.test-ready

@@ -127,6 +127,8 @@ def fuzz(server: Served, cases: int, number: int) -> Findings:
         for n, operation in enumerate(group):
             each = share if share is not None else max(2, left // (len(group) - n))
             left -= _run(operation, each, number, known, found, session, headers)
+    while left > 0:  # where there was less to try than its share, and where a share was rounded down
+        left -= _run(heavy[-1], max(2, left), number + left, known, found, session, headers)
     return found
 
 

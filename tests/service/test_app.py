@@ -137,6 +137,7 @@ BAD = {
     "no object": (posted("[1]"), 422, "an object"),
     "no utf-8": (posted(b'{"request": "\xff"}'), 422, "UTF-8"),
     "nan": (posted('{"request": {"task": "generate", "report": "x", "guidance": NaN}}'), 422, "NaN"),
+    "a number beyond all": (posted('{"request": {"task": "generate", "report": "", "guidance": 1e999}}'), 422, "large"),
     "a number of 5000 digits": (posted('{"request": {"seed": ' + "9" * 5000 + "}}"), 422, "JSON"),
     "deep": (posted('{"request":' + "[" * 19000 + "]" * 19000 + "}"), 422, "nested"),
     "deep inside": (posted('{"request":{"task":"generate","report":' + "[" * 800 + "]" * 800 + "}}"), 422, ""),

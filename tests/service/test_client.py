@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+import requests
 from odd_servers import Cut, FlakyProxy
 from playhouse import play, until
 
@@ -154,6 +155,19 @@ def test_an_upload_goes_on_where_it_stopped(flaky: Service, proxy: FlakyProxy, t
     assert [done for done, _ in heard] == sorted(done for done, _ in heard)
     assert size < proxy.up < 1.5 * size
     assert flaky.attach(job.id).view().task == "score"
+    job.cancel()
+
+
+def test_an_upload_whose_first_bytes_the_server_has_damaged_begins_anew(local: LocalService, tmp_path: Path) -> None:
+    noise = np.random.default_rng(3).integers(-1000, 1000, (90, 80, 70)).astype(np.int16)
+    request = ScoreCT(CTVolume(noise, np.diag([2.0, 2, 2, 1])), "Normal chest.")
+    file, name = parcel_of(request.ct, tmp_path)
+    spoiled = requests.put(f"{local.address().url}/v1/blobs/{name}", bytes(70_000), timeout=30, headers={
+        "Authorization": f"Bearer {local.address().key}", "Content-Range": f"bytes 0-69999/{file.stat().st_size}"})
+    assert spoiled.status_code == 202
+    heard: list[int] = []
+    job = local.service.submit(request, on_upload=lambda done, _: heard.append(done))
+    assert heard == [70_000, 0, file.stat().st_size]
     job.cancel()
 
 

@@ -247,6 +247,47 @@ def test_the_examples_of_the_page_about_the_client_are_python_and_the_first_one_
     assert (tmp_path / "local-service/jobs.sqlite").exists()
 
 
+def test_two_programs_of_one_user_have_a_folder_each_and_the_first_is_taken_again(
+        tmp_path: Path, mark: Mark, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXT2CT_HOME", str(tmp_path))
+    first, second = LocalService(environment={"MARK": mark}), LocalService(environment={"MARK": mark})
+    with first, second:
+        assert [local.folder for local in (first, second)] == [tmp_path / "local-service", tmp_path / "local-service-2"]
+        job = first.service.submit(SMALL).id
+        assert second.service.jobs() == []
+        (serving,) = (pid for pid, line in mark.processes().items() if line.endswith("/local-service "))
+        os.kill(serving, signal.SIGKILL)
+        assert len(first.service.jobs()) == 1  # one that is started again keeps its folder
+        assert second.service.jobs() == []
+        first.stop()
+        with LocalService(environment={"MARK": mark}) as third:
+            assert [one.id for one in third.service.jobs()] == [job]
+    assert mark.processes() == {}
+
+
+def test_a_folder_that_another_live_program_has_is_refused_at_once_and_free_when_that_one_is_killed(
+        tmp_path: Path, mark: Mark) -> None:
+    holding = textwrap.dedent("""
+        import sys, time
+        from pathlib import Path
+        from text2ct.local_service import _first_free
+        with _first_free([Path(sys.argv[1])]):
+            print("held", flush=True)
+            time.sleep(600)
+    """)
+    holder = subprocess.Popen([sys.executable, "-c", holding, str(tmp_path)], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    local = LocalService("/bin/false", tmp_path, environment={"MARK": mark})
+    with pytest.raises(Unavailable, match="is in use by another text2ct server; stop that one or give another folder"):
+        local.start()
+    holder.kill()
+    holder.communicate()
+    for _ in range(2):  # one that cannot start holds nothing
+        with pytest.raises(client.Unreachable, match="ended before it was ready"):
+            LocalService("/bin/false", tmp_path, environment={"MARK": mark}).start()
+
+
 def test_its_folder_is_private_and_its_log_does_not_grow_for_ever(tmp_path: Path, mark: Mark) -> None:
     local = LocalService("/bin/false", tmp_path / "server", environment={"MARK": mark})
     with pytest.raises(client.Unreachable):

@@ -50,10 +50,12 @@ def read_text(file: Path) -> str:
         raise BadInput(f"{file} cannot be read: {error.strerror}; check it.") from error
     if len(data) > _MAX_BYTES or b"\0" in data:
         raise BadInput(f"{file} is no report: it is too large or not a text; give a plain text file.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
+    for encoding in ("utf-8-sig", "cp1252"):
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise BadInput(f"{file} is not a text in UTF-8 or Windows-1252; save it as plain text.")
 
 
 def add_engine_options(parser: argparse.ArgumentParser, task: Task) -> None:

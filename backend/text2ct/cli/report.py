@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import BadInput
 from ..report.finding import Finding, Understanding
 from ..requests import MAX_REPORT
+from .asking import read_text
 from .console import Console
 
 _MAX_LINE = 8 * MAX_REPORT
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 answers.append(answer)
         console.data(answers)
         return 0
-    text = _read(args.file)
+    text = read_text(Path(args.file))
     understood = _understand(text, "The report")
     for finding in understood.findings:
         console.line(json.dumps(plain(finding), ensure_ascii=False))
@@ -68,25 +69,6 @@ def _understand(text: str, what: str) -> Understanding:
     if len(text) > MAX_REPORT:
         raise BadInput(f"{what} has {len(text)} characters; the limit is {MAX_REPORT}.")
     return understand(text)
-
-
-def _read(name: str) -> str:
-    """The one report in a file or on standard input, no further than a report can reach."""
-    limit = 4 * MAX_REPORT + 4
-    try:
-        if name == "-":
-            data = sys.stdin.buffer.read(limit)
-        else:
-            with Path(name).open("rb") as file:
-                data = file.read(limit)
-    except OSError as error:
-        raise BadInput(_unreadable(name, error)) from None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        if len(data) == limit:
-            raise BadInput(f"The report has more than {MAX_REPORT} characters; that is the limit.") from None
-        raise BadInput(f"'{name}' is not a text in UTF-8; save the report as plain text.") from None
 
 
 def _answers(name: str) -> Iterator[dict[str, Any]]:

@@ -152,7 +152,8 @@ class Desk:
 
     def _end(self, job: Job, state: State, error: ErrorView | None = None) -> None:
         self._store.finish(job.id, state, error)
-        self._checkpoint(job).unlink(missing_ok=True)
+        for kept in self._checkpoints.glob(f"*{job.id}.bin"):  # also what a killed worker was just writing
+            kept.unlink(missing_ok=True)
         LOG.info("job %s: %s", job.id, state)
         self._ring(job.id)
 

@@ -20,8 +20,14 @@ from typing import BinaryIO
 from ..errors import Unavailable
 from .refusal import Refused
 
+NO_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 FULL = "The server's disk or its quota is full; try again later, or ask who runs the server to free space."
 RESERVE = 64 << 20  # taking in stops this early, so that jobs already accepted can still be finished
+_HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+
+
+class InUse(Unavailable):
+    """Another live process has it."""
 
 
 def write(handle: BinaryIO, data: bytes) -> None:
@@ -60,7 +66,7 @@ def full_disk_refused() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        if error.errno in NO_SPACE:
             raise Refused("full", FULL) from error
         raise
 
@@ -135,5 +141,8 @@ def _take(handle: int, path: Path, wait: bool) -> None:
             import fcntl
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError as error:
-        raise Unavailable(f"{path.parent} is in use by another text2ct server; stop that one or give another "
-                          "folder.") from error
+        if error.errno in _HELD:
+            raise InUse(f"{path.parent} is in use by another text2ct server; stop that one or give another "
+                        "folder.") from error
+        raise Unavailable(f"{path.parent} can't be kept to one server ({error.strerror or error}); give a folder on "
+                          "a disk of this machine.") from error

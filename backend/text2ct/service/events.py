@@ -39,10 +39,10 @@ class EventStream(StreamingResponse):
 
     def __init__(self, server: Running, job_id: str, owner: str, after: int) -> None:
         super().__init__(event_frames(server, job_id, after), headers={"X-Accel-Buffering": "no"})
-        self._desk, self._owner = server, owner
+        self._server, self._owner = server, owner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._desk.streams.one(self._owner):
+        with self._server.streams.one(self._owner):
             await super().__call__(scope, receive, send)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 
 from ..errors import BadInput, Cancelled, Text2CTError
+from .disk import NO_SPACE
 from .log import account_of, without_folders, words_of
 from .messages import Failed
 from .refusal import Refused
@@ -14,7 +14,6 @@ DEFECT = "A defect of the server stopped this job; the server's log says more un
 FULL = "The server's disk is full; ask its administrator to make room, then send the job again."
 NO_MEMORY = "The server's memory did not suffice for this job; ask for a smaller grid."
 _SHORT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def failure_of(error: BaseException, job: str, request: str) -> Failed:
@@ -44,7 +43,7 @@ def short_of_memory(error: BaseException) -> bool:
 
 def disk_full(error: BaseException) -> bool:
     """Whether this error, or one that it came from, was for want of space."""
-    return any(isinstance(cause, OSError) and cause.errno in _NO_SPACE for cause in _causes(error))
+    return any(isinstance(cause, OSError) and cause.errno in NO_SPACE for cause in _causes(error))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -72,7 +72,7 @@ def _judge(text: bytes, limits: Limits) -> Posted:
 
 def _object(text: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(text.decode("utf-8"), parse_constant=_no_constant)
+        body = json.loads(text.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
     except UnicodeDecodeError:
         raise BadRequest("The body is not UTF-8.") from None
     except BadInput:
@@ -86,6 +86,14 @@ def _object(text: bytes) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise BadRequest(f"{name} is no number that JSON knows.")
+
+
+def _finite(digits: str) -> float:
+    """A number with a point or an exponent; JSON allows some that no computer has, such as 1e999."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise BadRequest("This request holds a number that is too large to work with.")
+    return number
 
 
 def _grid_problems(engine: Engine, request: Request, limits: Limits) -> list[str]:

@@ -6,8 +6,8 @@ import shutil
 import sys
 import threading
 from collections.abc import Iterable
-from pathlib import Path
 
+from ..memory import own_bytes
 from .running import Running
 
 METRICS_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
@@ -33,7 +33,7 @@ def metrics_text(server: Running) -> str:
                 [({"device": w.device}, w.restarts) for w in workers]),
         _family("text2ct_disk_free_bytes", "gauge", "Free space where the server keeps its files.",
                 [({}, shutil.disk_usage(server.options.folder).free)]),
-        _family("text2ct_http_memory_bytes", "gauge", "Resident memory of the HTTP process.", _own_memory()),
+        _family("text2ct_http_memory_bytes", "gauge", "Memory of the HTTP process.", [({}, own_bytes())]),
         _family("text2ct_http_threads", "gauge", "Threads of the HTTP process.", [({}, threading.active_count())]),
         _family("text2ct_http_torch_imported", "gauge", "Whether the HTTP process imported torch, which it must not.",
                 [({}, int("torch" in sys.modules))]),
@@ -49,12 +49,3 @@ def _family(name: str, kind: str, text: str, samples: Iterable[tuple[dict[str, s
         inside = ",".join(f'{key}="{said.translate(_ESCAPES)}"' for key, said in labels.items())
         lines.append(f"{name}{{{inside}}} {value}" if inside else f"{name} {value}")
     return "\n".join(lines) + "\n"
-
-
-def _own_memory() -> list[tuple[dict[str, str], float]]:
-    """Where the system says it in a file; elsewhere no sample."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return []
-    return [({}, pages * 4096)]

@@ -78,11 +78,14 @@ class Options:
             raise BadInput("TLS needs both a certificate and its key; give --cert and --cert-key together.")
         if not all(math.isfinite(n) and n > 0 for n in (self.retention.days, self.retention.bytes)):
             raise BadInput("Results must be kept for some time and in some space; give numbers above 0.")
-        if self.loopback:
+        if self.loopback and not self.behind_proxy:
             return
+        if not has_keys and self.loopback:
+            raise BadInput("A server behind a proxy is reached by others and has no key yet; make one first with: "
+                           "text2ct serve keys add NAME.")
         if not has_keys:
             raise BadInput(f"A server on {self.host} can be reached by others and has no key yet; make one first with: "
                            "text2ct serve keys add NAME.")
-        if not self.tls and not self.behind_proxy:
+        if not (self.tls or self.behind_proxy):
             raise BadInput(f"A server on {self.host} would send reports and images unprotected; give --cert and "
                            "--cert-key, or --behind-proxy when a proxy in front does TLS.")

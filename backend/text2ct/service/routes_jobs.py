@@ -69,7 +69,7 @@ def list_jobs(server: At, owner: Owner, state: Annotated[list[State] | None, Que
     """This key's jobs, the newest first."""
     jobs = server.store.jobs(owner, tuple(state or ()), limit, before)
     following = jobs[-1].number if len(jobs) == limit else None
-    return Response(as_json(JobList(tuple(view(job, server.store.place(job)) for job in jobs), following)),
+    return Response(as_json(JobList(tuple(_view(server, job) for job in jobs), following)),
                     media_type=JSON_MEDIA)
 
 
@@ -109,4 +109,9 @@ async def get_events(job_id: JobId, server: At, owner: Owner, last_event: Annota
 
 
 def _told(server: Running, job: Job, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(as_json(view(job, server.store.place(job))), status, headers, JSON_MEDIA)
+    return Response(as_json(_view(server, job)), status, headers, JSON_MEDIA)
+
+
+def _view(server: Running, job: Job) -> JobView:
+    """A job and, only while it waits, its place in the line: that takes a look at the whole line."""
+    return view(job, server.store.place(job) if job.state == "queued" else None)

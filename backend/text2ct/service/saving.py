@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from ..plain import to_plain
 from ..requests import Result
 from ..volume import CTVolume
 from . import parcels
+from .disk import sync_file, sync_folder
 from .wire import CT_MEDIA, LABELS_MEDIA, PartView, ResultView
 
 RESULT_FILE = "result.json"
@@ -38,8 +38,8 @@ def save(result: Result, workspace: Path) -> None:
     view = ResultView(result.provenance, result.ledger, result.score, result.notes, tuple(parts))
     text = json.dumps(to_plain(view), ensure_ascii=False, allow_nan=False)
     (workspace / RESULT_FILE).write_text(text, encoding="utf-8")
-    _sync(workspace / RESULT_FILE)
-    _sync_folder(workspace)
+    sync_file(workspace / RESULT_FILE)
+    sync_folder(workspace)
 
 
 def save_preview(ct: CTVolume, workspace: Path, number: int) -> str:
@@ -66,20 +66,5 @@ def thinned(ct: CTVolume, most_voxels: int) -> CTVolume:
 
 
 def _part(name: str, media: str, path: Path, title: str = "") -> PartView:
-    _sync(path)
+    sync_file(path)
     return PartView(name, media, path.stat().st_size, parcels.file_sha256(path), title)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as stream:
-        os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

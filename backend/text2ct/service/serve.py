@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from ..errors import BadInput, Text2CTError, Unavailable
+from ..errors import BadInput, Text2CTError
 from .app import make_app
 from .bell import Bell
 from .blobs import Blobs
-from .disk import locked, private_folder
+from .disk import InUse, locked, private_folder
 from .door import OneTimeKey
 from .keys import Keys
 from .listening import HttpServer, address_of, http_config, listen
@@ -46,9 +46,6 @@ def run_server(options: Options, one_time_key: str | None = None, ready: Callabl
     """
     stored = Keys(options.folder)
     options.check(stored.any())
-    if options.behind_proxy and not stored.any():
-        raise BadInput("A server behind a proxy is reached by others and has no key yet; make one first with: "
-                       "text2ct serve keys add NAME.")
     keys = OneTimeKey(stored, one_time_key) if one_time_key else stored
     with ExitStack() as opened:
         opened.enter_context(_alone(options.folder))
@@ -95,7 +92,7 @@ def _alone(folder: Path) -> Iterator[None]:
             try:
                 held.enter_context(locked(path))
                 break
-            except Unavailable:
+            except InUse:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)

@@ -13,10 +13,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from ..errors import Text2CTError
+from ..memory import own_bytes
 from .messages import Beat, Ready, Report, Step, to_line
 
 _STEP_EVERY = 0.1
@@ -95,20 +95,6 @@ class Pace:
             if due:
                 ended = time.monotonic()
                 self._due = ended + max(self._at_least, (ended - began) / self._share)
-
-
-def own_bytes() -> int:
-    """The memory that this process holds; its peak where the system tells no more, 0 where it tells nothing."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, AttributeError):
-        pass
-    try:
-        import resource
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def end_now() -> NoReturn:
