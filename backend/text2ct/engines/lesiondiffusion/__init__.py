@@ -1,0 +1,1 @@
+"""LesionDiffusion: LMNet draws a lesion mask in a box, LINet paints it into the latent of a VQ-GAN."""

@@ -1,0 +1,1 @@
+"""What makes the networks fast or small, apart from what they mean: exact swaps and streaming, each switchable."""
