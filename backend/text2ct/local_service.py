@@ -19,6 +19,10 @@ How the two hold together:
 
 A child that died is started again by the next question, on another port with another
 key. Jobs are kept in `folder` and go on; whoever follows one just waits a little longer.
+
+A folder serves one program at a time. Where none is named, the first program of a user
+has the usual folder, a second one at the same time its neighbour, and so on: whoever
+starts takes the first that is free, and so finds the jobs of the last time again.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -41,10 +45,13 @@ from .client import Service
 from .errors import Unavailable
 from .remote.connection import Address, Connection, Patience
 from .remote.failures import Unreachable
+from .service.disk import InUse, locked, private_folder
 
 _TO_START = 90.0
 _TO_END = 10.0
 _MOST_LOG = 1 << 20
+_MOST_FOLDERS = 20
+_LOCK = "parent.lock"
 _NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 _OWN_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
@@ -52,15 +59,17 @@ _OWN_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 class LocalService:
     """A service in a child process.
 
-    `folder` keeps its jobs; `python` is the interpreter, or a launcher of one; `arguments`
-    go to `text2ct serve`; `environment` is added to ours, for the child and its workers.
+    `folder` keeps its jobs (None: the first usual one that is free at the start); `python`
+    is the interpreter, or a launcher of one; `arguments` go to `text2ct serve`;
+    `environment` is added to ours, for the child and its workers.
     """
 
     def __init__(self, python: str = sys.executable, folder: Path | None = None, arguments: Sequence[str] = (),
                  environment: Mapping[str, str] | None = None, patience: Patience | None = None) -> None:
-        self.folder = folder or _usual_folder()
-        self._command = [python, "-m", "text2ct", "serve", "--with-parent", "--announce", "json", "--host", "127.0.0.1",
-                         "--port", "0", "--folder", str(self.folder), *arguments]
+        self._folders = [folder] if folder else _usual_folders()
+        self._held: contextlib.ExitStack | None = None
+        self.folder = self._folders[0]
+        self._python, self._arguments = python, arguments
         self._environment = {**os.environ, **(environment or {})}
         self._lock = threading.Lock()
         self._child: _Child | None = None
@@ -92,6 +101,9 @@ class LocalService:
             if self._child is not None:
                 self._child.end()
                 self._child = None
+            if self._held is not None:
+                self._held.close()
+                self._held = None
 
     def __enter__(self) -> LocalService:
         self.start()
@@ -110,8 +122,21 @@ class LocalService:
                 if self._child is not None:
                     self._child.end()
                     self._child = None
-                self._child = _Child.started(self._command, self._environment, self.log)
+                self._child = self._started()
             return self._child.address
+
+    def _started(self) -> _Child:
+        """A child in our folder; a first one that cannot start leaves the folder to others."""
+        with contextlib.ExitStack() as held:
+            if self._held is None:
+                self.folder = held.enter_context(_first_free([self.folder, *self._folders]))
+            child = _Child.started(self._command(), self._environment, self.log)
+            self._held = self._held or held.pop_all()
+            return child
+
+    def _command(self) -> list[str]:
+        return [self._python, "-m", "text2ct", "serve", "--with-parent", "--announce", "json", "--host", "127.0.0.1",
+                "--port", "0", "--folder", str(self.folder), *self._arguments]
 
 
 class _Child:
@@ -212,9 +237,31 @@ class _Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def _usual_folder() -> Path:
+def _usual_folders() -> list[Path]:
     from .weights.home import home
-    return home() / "local-service"
+    first = home() / "local-service"
+    return [first, *(first.with_name(f"{first.name}-{number}") for number in range(2, _MOST_FOLDERS + 1))]
+
+
+@contextlib.contextmanager
+def _first_free(folders: Sequence[Path]) -> Iterator[Path]:
+    """The first of these folders that no other live program has; it is ours to the end of the block.
+
+    This is the parent's lock. The server has one of its own, which an orphan may hold for
+    some seconds after its parent died; the next server waits for that.
+    """
+    with contextlib.ExitStack() as held:
+        for folder in folders:
+            try:
+                held.enter_context(locked(private_folder(folder) / _LOCK))
+            except InUse:
+                if folder == folders[-1]:
+                    raise
+                continue
+            except OSError as error:
+                raise Unavailable(f"The folder {folder} can't be used: {error.strerror}; give another one.") from error
+            yield folder
+            return
 
 
 def _last_line(log: Path, begin: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..errors import BadInput, Unavailable
+from .lesiondiffusion.vocabulary import MENUS as LESION_MENUS
 from .terms import Engine, Licence, Limits, Preset, Task, WeightFile, WeightSet
 
 MIT = Licence("MIT", "https://opensource.org/license/mit", "Free for any use, with the notice kept.", commercial=True)
@@ -32,12 +33,13 @@ _TEXT2CT = WeightSet(
         WeightFile("clip3d", "CLIP3D_Finding_Impression_30ep.pt", 3_143_275_560, "text2ct-clip3d"),
     ), repo="dmolino/text2ct-weights")
 
+_UNSAMPLED = ("loss.", "first_stage_model.loss.", "lvlb_weights", "logvar")  # of training only
 _LESION = WeightSet(
     "published", "LesionDiffusion, weights of its authors", "import", MIT, (
         WeightFile("lmnet", "LMNet.ckpt", 459_111_312, "lesiondiffusion-lmnet", wrappers=("state_dict",),
-                   scalars=("epoch", "global_step")),
+                   scalars=("epoch", "global_step"), optional=_UNSAMPLED),
         WeightFile("linet", "LINet.ckpt", 1_966_957_156, "lesiondiffusion-linet", wrappers=("state_dict",),
-                   scalars=("epoch", "global_step")),
+                   scalars=("epoch", "global_step"), optional=_UNSAMPLED),
         WeightFile("vq", "VQ.ckpt", 142_174_452, "lesiondiffusion-vq", wrappers=("state_dict",),
                    scalars=("epoch", "global_step"), optional=("loss.",)),
     ), notes="The authors share these files by a link in their repository (HengruiTianSJTU/LesionDiffusion); "
@@ -70,6 +72,13 @@ _PHANTOM_PRESETS = {
     "best": Preset((512, 512, 256), (0.75, 0.75, 1.25), summary="about a minute"),
 }
 
+_TEXT2CT_GRID = ((512, 512, 128), (0.75, 0.75, 3.0))
+_TEXT2CT_PRESETS = {
+    "draft": Preset(*_TEXT2CT_GRID, steps=10, summary="a third of the time, coarser"),
+    "standard": Preset(*_TEXT2CT_GRID, steps=30, summary="as its authors run it"),
+    "best": Preset(*_TEXT2CT_GRID, steps=50, summary="more steps"),
+}
+
 ENGINES: Mapping[str, Engine] = {engine.id: engine for engine in (
     Engine("phantom", "Phantom", "Draws a chest from the report by rules, with exact labels. No weights, no GPU.",
            ("generate", "lesion"), "text2ct.engines.phantom.engine:PhantomEngine", presets=_PHANTOM_PRESETS,
@@ -85,9 +94,14 @@ ENGINES: Mapping[str, Engine] = {engine.id: engine for engine in (
            ("score",), "text2ct.engines.ledger.engine:LedgerEngine",
            limits=Limits((1024, 1024, 1024), base_bytes=200_000_000, bytes_per_voxel=20)),
     Engine("text2ct", "Text2CT", "Report to 512 x 512 x 128 chest CT by rectified-flow latent diffusion.",
-           ("generate",), None, reference="arXiv 2506.00633", extra="torch", weight_sets=(_TEXT2CT,)),
+           ("generate",), "text2ct.engines.text2ct.engine:Text2CTEngine", reference="arXiv 2506.00633", extra="torch",
+           weight_sets=(_TEXT2CT,), presets=_TEXT2CT_PRESETS,
+           limits=Limits((512, 512, 256), (32, 32, 32), (0.5, 5.0), base_bytes=1_600_000_000, bytes_per_voxel=90)),
     Engine("lesiondiffusion", "LesionDiffusion", "A lesion mask in a box (LMNet), painted into a real CT (LINet).",
-           ("lesion",), None, reference="arXiv 2503.00741", extra="torch", weight_sets=(_LESION,)),
+           ("lesion",), "text2ct.engines.lesiondiffusion.engine:LesionDiffusionEngine", reference="arXiv 2503.00741",
+           extra="torch", weight_sets=(_LESION,), limits=Limits((1024, 1024, 1024), base_bytes=600_000_000,
+                                                                bytes_per_voxel=8),
+           lesion_vocabulary=LESION_MENUS),
     Engine("generatect", "GenerateCT", "Report to CT by a masked token transformer and slice super-resolution.",
            ("generate",), None, reference="arXiv 2305.16037", extra="torch", weight_sets=(_GENERATECT,)),
     Engine("ctclip", "CT-CLIP", "Scores a chest CT against a report by contrastive embedding.",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from ..errors import BadRequest
 from ..service.parcels import file_sha256
 from ..service.wire import OFFSET_HEADER, PartView
 from .connection import Connection, chunks
@@ -19,7 +20,7 @@ OnBytes: TypeAlias = Callable[[int, int], None]
 
 def upload(connection: Connection, file: Path, sha: str, on_bytes: OnBytes) -> None:
     """Bring a file to the service, unless it is there; `on_bytes` hears (bytes there, bytes in all)."""
-    size, path, tries = file.stat().st_size, f"/v1/blobs/{sha}", connection.tries()
+    size, path, tries, anew = file.stat().st_size, f"/v1/blobs/{sha}", connection.tries(), False
     with file.open("rb") as stream:
         start = _there(connection, path, size)
         while True:
@@ -29,6 +30,10 @@ def upload(connection: Connection, file: Path, sha: str, on_bytes: OnBytes) -> N
             try:
                 start = _send(connection, path, stream, start, size)
                 tries.went_well()
+            except BadRequest:
+                if anew or start == 0:
+                    raise
+                start, anew = 0, True  # what the server had of it was damaged, by a power failure say
             except (Unreachable, Conflict) as error:
                 tries.failed(error)
                 start = _there(connection, path, size)

@@ -23,6 +23,8 @@ DIAMETERS_MM = (7.0, 10.0, 14.0, 20.0, 28.0, 40.0, 56.0)
 _LUNG_HU, _TOP_HU = -850.0, 60.0
 _SIGMA_OF_DIAMETER = 0.29
 _FINE_MM, _OPENED_MM = 2.2, 14.0
+_LARGE_MM, _STEP_MM, _RIM_STEPS = 25.0, 1.5, (2, 9)
+_BORDER_HU, _HAZE_HU, _RAYS = -400.0, -500.0, 200
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,10 @@ class Spot:
 
     `roundness` is 1 for a perfect ball; `rim_hu` is the lung just around it, dark around
     a nodule and hazy around a consolidation; `alone` is the share of its surroundings
-    that is aerated lung, small where it hangs on vessels or the mediastinum.
+    that is aerated lung, small where it hangs on vessels or the mediastinum. Seen from
+    its middle, `open_share` of all directions end in lung, at distances that differ by
+    `spread` of their mean: a mass that leans on the heart is round where it is open, a
+    consolidation is not. Only large spots are looked at from inside.
     """
 
     place: Triple
@@ -43,6 +48,8 @@ class Spot:
     rim_hu: float
     alone: float
     index: tuple[int, int, int]
+    open_share: float = 0.0
+    spread: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +155,34 @@ def _measured(field: Field, index: tuple[int, int, int], diameter: float, streng
     rim = float(np.median(hu[air])) if air.any() else 0.0
     alone = float(air.sum()) / max(1, int(ring.sum()))
     largest = size * (1.2 if diameter >= _OPENED_MM else 1.08)
+    open_share, spread = seen_from_inside(field.coarse, (x, y, z), largest) if largest >= _LARGE_MM else (0.0, 1.0)
     return Spot((x, y, z), largest, float(hu[own].mean()), float(np.median(hu[center])), overlap, strength, rim,
-                alone, index)
+                alone, index, open_share, spread)
+
+
+def seen_from_inside(coarse: Coarse, place: Triple, diameter: float) -> tuple[float, float]:
+    """The share of directions from `place` that end in lung, and how much their lengths differ (0 for a ball)."""
+    lengths = np.arange(0, 0.75 * diameter + 24, _STEP_MM)
+    steps = np.linalg.inv(coarse.grid.affine[:3, :3]) @ directions(_RAYS).T
+    points = coarse.grid.to_ijk(place)[:, None, None] + steps[:, :, None] * lengths
+    hu = ndimage.map_coordinates(coarse.hu, points, order=1, mode="nearest")
+    after = np.arange(*_RIM_STEPS)
+    left = hu < _BORDER_HU
+    left[:, len(lengths) - after[-1]:] = False
+    border = left.argmax(1)
+    beyond = np.take_along_axis(hu, np.minimum(border[:, None] + after, len(lengths) - 1), 1)
+    is_open = left.any(1) & (np.median(beyond, 1) < _HAZE_HU)
+    reach = lengths[border[is_open]]
+    if len(reach) < 5 or reach.mean() == 0:
+        return 0.0, 1.0
+    return float(is_open.mean()), float(reach.std() / reach.mean())
+
+
+def directions(count: int) -> NDArray[np.float64]:
+    """Evenly spread unit vectors."""
+    turn = np.arange(count) + 0.5
+    polar, around = np.arccos(1 - 2 * turn / count), np.pi * (1 + 5 ** 0.5) * turn
+    return np.stack([np.cos(around) * np.sin(polar), np.sin(around) * np.sin(polar), np.cos(polar)], 1)
 
 
 def _regridded(mask: Mask, source: Coarse, target: Coarse) -> Mask:

@@ -21,6 +21,7 @@ from .lungs import LUNG_SEGMENTS, Lungs, find_lungs
 
 _BINS = 72
 _BEHIND_MM, _FLOOR_MM, _UNLIKE = 25.0, 12.0, 0.75
+_GUTTER_MM, _SPINE_MM, _AORTA_MM, _HEART_SHARE = 30.0, 22.0, 42.0, 0.38
 _BONE_HU, _CORE_MM, _SLAB_MM, _WALL_MM = 160.0, 8.0, 13.0, 3.0
 
 
@@ -70,20 +71,36 @@ def hemithoraces(ct: CTVolume) -> LabelVolume:
 
 
 def cavities(lungs: Lungs, cage: Cage) -> tuple[Mask, Mask]:
-    """Right and left: the lung closed by two centimetres, and where the mirrored other lung says lung should be."""
+    """Right and left: the lung closed by two centimetres, and where its own columns or the other lung say so."""
     flip = _mirror(lungs)
     hulls = [_hull(lung, lungs.coarse) for lung in (lungs.right, lungs.left)]
     shapes = []
     for own, other, hull, other_hull in ((lungs.right, lungs.left, hulls[0], hulls[1]),
                                          (lungs.left, lungs.right, hulls[1], hulls[0])):
-        mirrored = _without_floor(flip(other_hull), lungs.coarse) & ~_unlike_lung(lungs, own)
-        if own is lungs.left:
-            mirrored &= ~_heart_zone(lungs)
+        aside = _aside(lungs, own is lungs.left, cage)
+        mirrored = _without_floor(flip(other_hull), lungs.coarse) & ~_unlike_lung(lungs, own) & aside
+        mirrored |= _between(own, 2) & aside
         mirrored |= _hull(own, lungs.coarse, 32) & _lateral(lungs)
         shapes.append((hull | mirrored) & cage.inside & ~other | own)
     x = np.broadcast_to(lungs.coarse.ras[0], shapes[0].shape)
     right, left = shapes[0] & ((x > lungs.midline) | lungs.right), shapes[1] & ((x <= lungs.midline) | lungs.left)
     return right & ~lungs.left, left & ~lungs.right
+
+
+def _between(mask: Mask, axis: int) -> Mask:
+    """What has the mask on both sides along an axis."""
+    before = np.maximum.accumulate(mask, axis)
+    after = np.flip(np.maximum.accumulate(np.flip(mask, axis), axis), axis)
+    return np.asarray(before & after)
+
+
+def _aside(lungs: Lungs, left: bool, cage: Cage) -> Mask:
+    """Away from heart and hila: lateral, and in the gutter beside the spine, where on the left the aorta runs."""
+    x, y, _ = (np.broadcast_to(a, lungs.left.shape) for a in lungs.coarse.ras)
+    gutter = y < float(np.median(y[lungs.both])) - _GUTTER_MM
+    beside = np.abs(x - lungs.midline) > (_AORTA_MM if left else _SPINE_MM)
+    away = _lateral(lungs) | gutter & beside
+    return np.asarray(away & ~_heart_zone(lungs, cage) if left else away)
 
 
 def _without_floor(mask: Mask, coarse: Coarse) -> Mask:
@@ -97,8 +114,7 @@ def _without_floor(mask: Mask, coarse: Coarse) -> Mask:
 def _unlike_lung(lungs: Lungs, own: Mask) -> Mask:
     """Where the mirror image would take liver, aorta or hilum for lung.
 
-    A raised diaphragm has lung behind it, or lies in front and under all of the lung;
-    beside the mediastinum the two sides differ.
+    A raised diaphragm has lung behind it, or lies in front and under all of the lung.
     """
     above = np.maximum.accumulate(own[..., ::-1], 2)[..., ::-1]
     behind = np.cumsum(own, 1) * lungs.coarse.spacing[1] > _BEHIND_MM
@@ -108,7 +124,7 @@ def _unlike_lung(lungs: Lungs, own: Mask) -> Mask:
     if levels.size:
         y = np.broadcast_to(lungs.coarse.ras[1], own.shape)
         under[..., :levels[0]] = y[..., :levels[0]] > float(np.median(y[lungs.both]))
-    return np.asarray(above & (behind | under) | ~_lateral(lungs))
+    return np.asarray(above & (behind | under))
 
 
 def _lateral(lungs: Lungs) -> Mask:
@@ -117,7 +133,7 @@ def _lateral(lungs: Lungs) -> Mask:
     return np.asarray(np.abs(x - lungs.midline) > 42)
 
 
-def _heart_zone(lungs: Lungs) -> Mask:
+def _heart_zone(lungs: Lungs, cage: Cage) -> Mask:
     """Where the heart makes the left lung narrower than the right one."""
     x, y, z = (np.broadcast_to(a, lungs.left.shape) for a in lungs.coarse.ras)
     both = lungs.both
@@ -125,7 +141,7 @@ def _heart_zone(lungs: Lungs) -> Mask:
         return np.zeros_like(both)
     low, high = np.quantile(z[both], [0.01, 0.99])
     front = y > float(np.median(y[both])) - 30
-    return np.asarray(front & (z < low + 0.62 * (high - low)) & (lungs.midline - x < 85))
+    return np.asarray(front & (z < low + 0.62 * (high - low)) & (lungs.midline - x < _HEART_SHARE * cage.width_mm))
 
 
 def _mirror(lungs: Lungs) -> Callable[[Mask], Mask]:

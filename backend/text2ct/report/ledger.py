@@ -26,7 +26,7 @@ METERS: Mapping[str, Meter] = {
     "coronary_artery_wall_calcification": heart.coronary_artery_wall_calcification,
     "arterial_wall_calcification": heart.arterial_wall_calcification, "aneurysm": heart.aneurysm,
     "hepatic_steatosis": others.hepatic_steatosis, "mediastinal_shift": others.mediastinal_shift,
-    "medical_material": others.medical_material,
+    "hiatal_hernia": others.hiatal_hernia, "medical_material": others.medical_material,
     "mosaic_attenuation_pattern": others.mosaic_attenuation_pattern,
 }
 NO_LUNGS, NO_METER = "no lungs in the image", "no meter for this finding"

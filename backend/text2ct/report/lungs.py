@@ -27,6 +27,7 @@ LOBE_SEGMENTS = (
     Segment(5, "lung_lower_lobe_left", (0.2, 0.55, 0.35)))
 _AIR_HU, _GAS_HU, _OUTSIDE_HU, _FINE_EDGE_HU = -400.0, -945.0, -900.0, -350
 _OFF_CENTRE_MM = 30.0
+_TISSUE_SHARE, _TISSUE_BELOW = 0.25, 0.6
 _SMALLEST_ML, _TRACHEA_MM2, _MIDLINE_MM = 40.0, (25.0, 750.0), 32.0
 _AXIAL = np.zeros((3, 3, 3), bool)
 _AXIAL[:, 1, 1] = _AXIAL[1, :, 1] = True
@@ -185,6 +186,7 @@ def _lung_like(coarse: Coarse, air: Mask, body: Mask) -> Mask:
     back = float(np.median(y[bone])) - 55 if bone.sum() > 100 else -1e9
     lungs, gas = np.zeros_like(air), np.zeros_like(air)
     largest = sizes[1:].max(initial=0)
+    floor = _floor(labels, sizes, z, coarse)
     for part, box in enumerate(ndimage.find_objects(labels), 1):
         if sizes[part] < max(_SMALLEST_ML, 0.015 * largest):
             continue
@@ -192,13 +194,22 @@ def _lung_like(coarse: Coarse, air: Mask, body: Mask) -> Mask:
         deep = coarse.hu[box][own & inner[box]]
         if deep.size < 8 or float(y[box][own].mean()) < back:
             continue
-        if np.mean(deep > _GAS_HU) > 0.25:
+        tissue = _TISSUE_SHARE if float(z[box][own].mean()) > floor else _TISSUE_BELOW
+        if np.mean(deep > _GAS_HU) > tissue:
             lungs[box] |= own
         elif sizes[part] > 60:
             gas[box] |= own
     if gas.any() and lungs.any():
         lungs |= _pleural_gas(coarse, gas, lungs, z)
     return lungs
+
+
+def _floor(labels: NDArray[Any], sizes: NDArray[Any], z: NDArray[np.float32], coarse: Coarse) -> float:
+    """How low the large pieces of lung reach; bowel lies below, and is gas with little tissue in it."""
+    large = sizes > 0.25 * sizes[1:].max(initial=0)
+    large[0] = False
+    solid = large[labels] & (coarse.hu > _GAS_HU)
+    return float(np.quantile(z[solid], 0.02)) if solid.any() else -np.inf
 
 
 def _pleural_gas(coarse: Coarse, gas: Mask, lungs: Mask, z: NDArray[np.float32]) -> Mask:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from ..errors import BadInput, Text2CTError
@@ -24,7 +25,7 @@ from .blobs import Blobs
 from .disk import InUse, locked, private_folder
 from .door import OneTimeKey
 from .keys import Keys
-from .listening import HttpServer, address_of, http_config, listen
+from .listening import HttpServer, address_of, allow_descriptors, http_config, listen
 from .log import LOG, close_log, open_log, report_defect
 from .options import Options
 from .results import Results
@@ -55,6 +56,7 @@ def run_server(options: Options, one_time_key: str | None = None, ready: Callabl
         opened.callback(store.close)
         blobs = Blobs(options.folder / "blobs", options.limits)
         results = Results(options.folder / "results")
+        allow_descriptors()
         bound = listen(options)
         opened.callback(bound.close)
         results.sweep()
@@ -65,10 +67,11 @@ def run_server(options: Options, one_time_key: str | None = None, ready: Callabl
         server = HttpServer(_config(app, options), bell, lambda: ready(address) if ready else None)
         supervisor.start()
         opened.callback(supervisor.stop)
-        opened.enter_context(_housekeeping(options, store, results, blobs))
+        opened.enter_context(_beside("housekeeping", partial(_clean, options, store, results, blobs)))
+        if stop is not None:
+            opened.enter_context(_beside("stop", partial(_obey, stop, server)))
         LOG.info("serving at %s", address)
-        with _stopped_by(stop, server):
-            asyncio.run(server.serve([bound]))
+        asyncio.run(server.serve([bound]))
         LOG.info("ending")
     return 0
 
@@ -100,49 +103,35 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _stopped_by(stop: threading.Event | None, server: HttpServer) -> Iterator[None]:
-    """While the block runs, setting `stop` ends the server."""
-    if stop is None:
-        yield
-        return
+def _beside(name: str, work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """While the block runs, `work` runs in a thread of its own; it is told by the event that the block is over."""
     over = threading.Event()
-
-    def watch() -> None:
-        while not over.is_set():
-            if stop.wait(0.2):
-                server.should_exit = True
-                return
-
-    thread = threading.Thread(target=watch, name="stop", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-@contextmanager
-def _housekeeping(options: Options, store: Store, results: Results, blobs: Blobs) -> Iterator[None]:
-    """While the block runs, what is too old or too much is dropped now and then."""
-    over = threading.Event()
-
-    def clean() -> None:
-        while True:
-            try:
-                gone = sweep(store, results, blobs, options.retention, time.time())
-                if gone.jobs or gone.blob_bytes:
-                    LOG.info("dropped %d jobs, %d bytes of results, %d of blobs", len(gone.jobs), gone.result_bytes,
-                             gone.blob_bytes)
-            except (OSError, Text2CTError) as error:
-                report_defect("cleaning up", error)
-            if over.wait(_SWEEP_S):
-                return
-
-    thread = threading.Thread(target=clean, name="housekeeping", daemon=True)
+    thread = threading.Thread(target=work, args=(over,), name=name, daemon=True)
     thread.start()
     try:
         yield
     finally:
         over.set()
         thread.join(10.0)
+
+
+def _obey(stop: threading.Event, server: HttpServer, over: threading.Event) -> None:
+    """End the server when `stop` is set."""
+    while not over.is_set():
+        if stop.wait(0.2):
+            server.should_exit = True
+            return
+
+
+def _clean(options: Options, store: Store, results: Results, blobs: Blobs, over: threading.Event) -> None:
+    """Drop now and then what is too old or too much."""
+    while True:
+        try:
+            gone = sweep(store, results, blobs, options.retention, time.time())
+            if gone.jobs or gone.blob_bytes:
+                LOG.info("dropped %d jobs, %d bytes of results, %d of blobs", len(gone.jobs), gone.result_bytes,
+                         gone.blob_bytes)
+        except (OSError, Text2CTError) as error:
+            report_defect("cleaning up", error)
+        if over.wait(_SWEEP_S):
+            return

@@ -20,6 +20,7 @@ from .readings import Amount, Reading, asked_regions, grown, judged, pieces, sam
 from .thresholds import LIMITS
 
 _GRANULOMA_MM, _LOWEST = 2.5, 0.1
+_SOFT_HU, _CLEAR_HU = 60.0, -850.0
 _LOBE_MARGIN_MM, _CENTRAL_MM, _LARGE_MM = 14.0, 50.0, 30.0
 
 
@@ -53,14 +54,27 @@ def all_spots(chest: Chest) -> tuple[Spot, ...]:
 
 def is_lesion(chest: Chest, spot: Spot) -> bool:
     """Convex, round and free enough for its place and size, with clear lung around it."""
+    if spot.diameter_mm >= _LARGE_MM and _is_ball(spot):
+        return True
     if spot.diameter_mm >= _LARGE_MM:
         score, free = spot.strength * spot.roundness, spot.alone > LIMITS["large spot alone"].shown
         limit = LIMITS["large free spot" if free else "large spot"].shown
         return score >= limit and spot.alone > 0.5 and spot.rim_hu < LIMITS["spot rim"].shown
     central = abs(spot.place[0] - chest.lungs.midline) < _CENTRAL_MM
     limit = LIMITS["central spot" if central else "peripheral spot"].shown
-    return (spot.strength * spot.alone >= limit and spot.alone > LIMITS["spot alone"].shown
+    return (spot.strength * _faintness(spot) * spot.alone >= limit and spot.alone > LIMITS["spot alone"].shown
             and spot.roundness > LIMITS["spot round"].shown and spot.rim_hu < -550)
+
+
+def _faintness(spot: Spot) -> float:
+    """How much weaker a spot looks because the lung around it is denser than usual, as a collapsed one is."""
+    return (_SOFT_HU - _CLEAR_HU) / (_SOFT_HU - max(spot.rim_hu, _CLEAR_HU))
+
+
+def _is_ball(spot: Spot) -> bool:
+    """Solid, and round in the directions in which it ends in lung."""
+    return (spot.core_hu > LIMITS["ball core"].shown and spot.open_share > LIMITS["ball open"].shown
+            and spot.spread < LIMITS["ball spread"].shown)
 
 
 def size_fits(diameter_mm: float, finding: Finding) -> bool:
@@ -115,13 +129,19 @@ def granuloma(chest: Chest, finding: Finding) -> Reading:
 
 
 def cavity(chest: Chest, finding: Finding) -> Reading:
-    """Air shut off from the lung by soft tissue on all sides; several small ones are bronchi in dense lung."""
+    """Air shut off from the lung by soft tissue on all sides; several small ones are bronchi in dense lung.
+
+    Never denied: the wall of a cavity often has a gap through which its air is one with the lung's.
+    """
     found = [(size, piece) for size, piece in _compact(chest, finding, chest.once(shut_air)) if _walled(chest, piece)]
     limit = LIMITS["cavity"]
     if len(found) > 2:
         return Reading(None, "walled air in the lung (not told from open bronchi)", round(found[0][0], 1), "mm")
     best = Amount(found[0][0], chest.coarse.place(found[0][1])) if found else Amount(0.0)
-    return judged(best, limit.shown, "walled air in the lung", "mm", limit.doubt)
+    reading = judged(best, limit.shown, "walled air in the lung", "mm", limit.doubt)
+    if reading.shown:
+        return reading
+    return replace(reading, shown=None, method="walled air in the lung (walls with a gap are not seen)")
 
 
 def bulla(chest: Chest, finding: Finding) -> Reading:

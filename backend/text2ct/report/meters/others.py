@@ -9,10 +9,11 @@ from ..anatomy import Chest
 from ..finding import Finding
 from .parenchyma import ground_glass
 from .pleura import pleural_gas
-from .readings import Amount, Reading, grown, judged
+from .readings import Amount, Reading, grown, judged, pieces
 from .thresholds import LIMITS
 
-_CONTRAST_HU = 75.0
+_STOMACH_GAS_HU, _SURE_GAS_HU, _HIATUS_MM, _HIATUS_RISE_MM = -400.0, -700.0, 28.0, 10.0
+_CONTRAST_HU, _HEART_ML, _HEART_LEFT_MM = 75.0, 100.0, 15.0
 
 
 def hepatic_steatosis(chest: Chest, finding: Finding) -> Reading:
@@ -31,25 +32,47 @@ def hepatic_steatosis(chest: Chest, finding: Finding) -> Reading:
 
 
 def mediastinal_shift(chest: Chest, finding: Finding) -> Reading:
-    """How far the trachea stands from the spine; positive is to the left."""
+    """How far heart and airway stand from where they belong; positive is to the left."""
     amount = chest.once(shift_mm)
     if amount is None:
-        return Reading(None, "mediastinal shift (no airway found)")
+        return Reading(None, "mediastinal shift (no heart or no airway found)")
     limit = LIMITS["mediastinal_shift"]
     wanted = {"left": amount.value, "right": -amount.value}.get(finding.side or "", abs(amount.value))
-    reading = judged(Amount(wanted, amount.place), limit.shown, "airway from the spine", "mm", limit.doubt)
+    reading = judged(Amount(wanted, amount.place), limit.shown, "heart and airway from their place", "mm", limit.doubt)
     return Reading(reading.shown, reading.method, round(amount.value, 1), "mm to the left", reading.place)
 
 
 def shift_mm(chest: Chest) -> Amount | None:
-    """How far the trachea stands to the left of the spine."""
-    airway = chest.lungs.airway
-    if not airway.any():
+    """The mean of two: the heart from its place left of the spine, the airway at the carina from the spine."""
+    airway, heart = chest.lungs.airway, chest.heart
+    if not airway.any() or float(heart.sum()) * chest.coarse.voxel_ml < _HEART_ML:
         return None
     levels = np.flatnonzero(airway.any((0, 1)))
-    trunk = airway.copy()
-    trunk[..., :levels[0] + len(levels) // 4] = False
-    return Amount(-float(np.median(chest.x[trunk])), chest.coarse.place(trunk))
+    carina = airway.copy()
+    carina[..., levels[0] + len(levels) // 3 + 1:] = False
+    of_airway, of_heart = -float(np.median(chest.x[carina])), -float(chest.x[heart].mean()) - _HEART_LEFT_MM
+    return Amount((of_airway + of_heart) / 2, chest.coarse.place(heart))
+
+
+def hiatal_hernia(chest: Chest, finding: Finding) -> Reading:
+    limit = LIMITS["hiatal_hernia"]
+    if not chest.heart.any() or not chest.lungs.airway.any():
+        return Reading(None, "gas behind the heart (no heart or no airway found)")
+    return judged(chest.once(gas_behind_heart), limit.shown, "gas behind the heart", "ml", limit.doubt)
+
+
+def gas_behind_heart(chest: Chest) -> Amount:
+    """Gas near the midline, behind and below the middle of the heart, above both lung bases: a risen stomach."""
+    heart, airway = chest.heart, chest.lungs.airway
+    bases = [float(chest.z[lung].min()) for lung in (chest.lungs.right, chest.lungs.left) if lung.any()]
+    gas = (chest.coarse.hu < _STOMACH_GAS_HU) & ~chest.lungs.both & ~grown(airway, chest, 8) & chest.lungs.body
+    gas &= (chest.y < float(chest.y[heart].mean())) & (chest.z < float(chest.z[heart].mean()) + _HIATUS_RISE_MM)
+    gas &= (chest.z > max(bases) + _HIATUS_RISE_MM) & (np.abs(chest.x) < 2 * _HIATUS_MM)
+    kept = np.zeros_like(gas)
+    for piece in pieces(gas, LIMITS["hiatal_hernia"].doubt or 0.0, chest):
+        if abs(float(chest.x[piece].mean())) < _HIATUS_MM and float(chest.coarse.hu[piece].min()) < _SURE_GAS_HU:
+            kept |= piece
+    return Amount(float(kept.sum()) * chest.coarse.voxel_ml, chest.coarse.place(kept))
 
 
 def medical_material(chest: Chest, finding: Finding) -> Reading:

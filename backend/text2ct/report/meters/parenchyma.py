@@ -24,6 +24,7 @@ from .thresholds import LIMITS
 
 _DENSE_HU, _VESSEL_MM = -230.0, 6.5
 _HILUM_MM, _HILUM_ML, _FAT_HU, _FREE = 42.0, 60.0, (-130.0, -60.0), 0.6
+_BEHIND_HILUM_MM, _AORTA_MM = 23.0, 34.0
 
 
 def consolidation(chest: Chest, finding: Finding) -> Reading:
@@ -75,7 +76,9 @@ def _is_something_else(chest: Chest, piece: Mask) -> bool:
     """Hilum or aorta near the middle, the diaphragm below both lungs, or the fat pads of the heart."""
     aside = float(np.abs(chest.x[piece]).mean())
     small = float(piece.sum()) * chest.coarse.voxel_ml < _HILUM_ML
-    bulge = aside < (_HILUM_MM + 13 if small else _HILUM_MM) and _free_share(chest, piece) < _FREE
+    beside_spine = float(chest.y[piece].mean()) < float(np.median(chest.y[chest.lungs.both])) - _BEHIND_HILUM_MM
+    near = _AORTA_MM if beside_spine else _HILUM_MM + 13 if small else _HILUM_MM
+    bulge = aside < near and _free_share(chest, piece) < _FREE
     floor = min(float(np.quantile(chest.z[lung], 0.04)) for lung in (chest.lungs.right, chest.lungs.left) if lung.any())
     fat = _FAT_HU[0] < float(np.median(chest.coarse.hu[piece])) < _FAT_HU[1]
     return bulge or float(chest.z[piece].mean()) < floor or fat
@@ -130,5 +133,8 @@ def _is_solid_mass(chest: Chest, piece: Mask) -> bool:
     """Thick enough for a ball to lie in it, and no haze around it."""
     reach = float(ndimage.distance_transform_edt(piece, chest.coarse.spacing).max())
     ring = grown(piece, chest, 8) & ~grown(piece, chest, 4) & (chest.coarse.hu < -500) & chest.lungs.both
-    sharp = ring.any() and float(np.median(chest.coarse.hu[ring])) < LIMITS["solid mass rim"].shown
-    return bool(sharp) and reach >= LIMITS["solid mass reach"].shown
+    own = chest.lungs.side("right" if float(chest.x[piece].mean()) > 0 else "left")
+    if not ring.any() or not own.any():
+        return False
+    haze = float(np.median(chest.coarse.hu[ring])) - float(np.median(chest.coarse.hu[own]))
+    return haze < LIMITS["solid mass rim"].shown and reach >= LIMITS["solid mass reach"].shown

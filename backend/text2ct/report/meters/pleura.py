@@ -20,6 +20,7 @@ from .readings import SIDES, Amount, Reading, grown, judged, pieces, sided
 from .thresholds import LIMITS
 
 _FLUID_HU, _THIN_HU, _FLUID_RIM_HU, _FLAT = (-14.0, 27.0), (-25.0, 29.0), (-150.0, 36.0), 5.0
+_RIM_HU, _RIM_MM, _GAS_BLUR_MM = (-40.0, 34.0), 4.5, 1.2
 _PLEURAL_GAS_HU, _DARKER_THAN_LUNG = (-978.0, -935.0), 110.0
 
 
@@ -36,13 +37,27 @@ def pneumothorax(chest: Chest, finding: Finding) -> Reading:
 
 
 def effusion_ml(chest: Chest) -> Mapping[Side, Amount]:
-    fluid = chest.once(pleural_fluid)
+    fluid = chest.once(fluid_with_rim)
     return {side: _amount(chest, fluid & chest.half(side)) for side in SIDES}
 
 
 def pneumothorax_ml(chest: Chest) -> Mapping[Side, Amount]:
+    gas = chest.once(gas_by_side)
+    return {side: _amount(chest, gas[side]) for side in SIDES}
+
+
+def gas_by_side(chest: Chest) -> Mapping[Side, Mask]:
+    """Free air, each piece of it on the side of the lung that most of it lies in.
+
+    In front of the heart the air of one side reaches over the spine's plane, and the two
+    lungs touch there: neither that plane nor their border may cut a piece in two.
+    """
     gas = chest.once(pleural_gas)
-    return {side: _amount(chest, gas & chest.half(side)) for side in SIDES}
+    sides: dict[Side, Mask] = {side: np.zeros_like(gas) for side in SIDES}
+    for piece in pieces(gas, 0.0, chest):
+        own = max(SIDES, key=lambda side: int((piece & chest.lungs.side(side)).sum()))
+        sides[own] |= piece
+    return sides
 
 
 def pleural_fluid(chest: Chest) -> Mask:
@@ -61,6 +76,16 @@ def pleural_fluid(chest: Chest) -> Mask:
                 kept |= piece
     rim = space & (chest.smooth > _FLUID_RIM_HU[0]) & (chest.smooth < _FLUID_RIM_HU[1])
     return np.asarray(grown(kept, chest, 5) & rim) if kept.any() else kept
+
+
+def fluid_with_rim(chest: Chest) -> Mask:
+    """The fluid up to where it is half muscle: its volume, where `pleural_fluid` is what it surely fills."""
+    fluid = chest.once(pleural_fluid)
+    if not fluid.any():
+        return fluid
+    even = ndimage.gaussian_filter(chest.coarse.hu, chest.coarse.voxels(1.6))
+    rim = (even > _RIM_HU[0]) & (even < _RIM_HU[1]) & (np.abs(chest.x) > 14) & ~chest.lungs.both
+    return np.asarray(fluid | grown(fluid, chest, _RIM_MM) & rim)
 
 
 def area_cm2(chest: Chest, layer: Mask) -> float:
@@ -86,9 +111,12 @@ def _as_dark_as_fluid(chest: Chest) -> Mask:
 
 
 def pleural_gas(chest: Chest) -> Mask:
-    """Even gas inside the cage that lies against the wall over a broad area."""
+    """Even gas inside the cage that lies against the wall over a broad area.
+
+    A small pneumothorax is two blocks thick: more blur than this would mix it with lung and wall.
+    """
     coarse = chest.coarse
-    even = ndimage.gaussian_filter(coarse.hu, coarse.voxels(1.8))
+    even = ndimage.gaussian_filter(coarse.hu, coarse.voxels(_GAS_BLUR_MM))
     medians = [float(np.median(coarse.hu[lung])) for lung in (chest.lungs.right, chest.lungs.left) if lung.any()]
     limit = float(np.clip(max(medians, default=-850.0) - _DARKER_THAN_LUNG, *_PLEURAL_GAS_HU))
     gas = chest.lungs.both & (even < limit) & ~grown(chest.lungs.airway, chest, 8)

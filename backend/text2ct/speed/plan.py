@@ -1,0 +1,110 @@
+"""How a run shall use its machine: kinds of number, swaps, and how to decode, chosen before it starts.
+
+What a run will need is estimated from the sizes of the networks and of the latent, and is
+refused in a sentence when it cannot fit, before a byte of it is taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ..engines.text2ct.config import ModelSizes, UNetSizes
+from ..errors import Unavailable
+from ..geometry import times
+from ..memory import available_bytes
+from .slabs import decoding_bytes, whole_bytes
+from .unet import Speed
+
+_LIVE_WIDTHS = 13  # full-size tensors of the first level's width that are alive at the widest place, measured
+_SPARE = 600_000_000  # the interpreter, the libraries, and what they keep back
+_LEAST_WORK, _MOST_WORK = 400_000_000, 1_500_000_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`flow` is the kind of number of the UNet, `coder` that of the VAE; the latent is always float32."""
+
+    device: torch.device
+    flow: torch.dtype
+    coder: torch.dtype
+    speed: Speed = field(default_factory=Speed)
+    one_batch: bool = True
+    decode_at_once: bool = False
+    work_bytes: int = _MOST_WORK
+    hold_bytes: int = 0
+    peak_bytes: int = 0
+
+    def said(self) -> str:
+        """For the account: where and in what kinds of number."""
+        return f"{str(self.flow).removeprefix('torch.')} on {self.device.type}"
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device asked for, or the best there is; a sentence when it is not there."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
+    kind, _, number = name.partition(":")
+    if not there.get(kind, False):
+        raise Unavailable(f"The device {name} is not there, or this PyTorch was built without it; "
+                          "use --device cpu, or install a PyTorch that knows it.")
+    if kind == "cuda" and number and not (number.isdigit() and int(number) < torch.cuda.device_count()):
+        raise Unavailable(f"There is no device {name}; this machine has {torch.cuda.device_count()} of that kind.")
+    return torch.device(name)
+
+
+def planned(device: torch.device, sizes: ModelSizes, latent_shape: Sequence[int], guided: bool = True,
+            free: int | None = None, flow: torch.dtype | None = None) -> Plan:
+    """The plan for a latent of this size on this device."""
+    free = free_bytes(device) if free is None else free
+    flow = flow or _flow_kind(device)
+    coder = torch.float16 if device.type == "cuda" else torch.float32
+    pair, single = (unet_bytes(sizes.unet, latent_shape, flow, batch) for batch in (2, 1))
+    one_batch = guided and (free is None or pair < free)
+    at_once = whole_bytes(sizes.vae, latent_shape, coder.itemsize)
+    least = decoding_bytes(sizes.vae, latent_shape, coder.itemsize, _LEAST_WORK)
+    needed = _SPARE + max(pair if one_batch else single, min(least, at_once))
+    if free is not None and needed > free:
+        raise Unavailable(f"A latent of {times(latent_shape)} needs about {needed / 1e9:.1f} GB on {device.type}, and "
+                          f"{free / 1e9:.1f} GB are free; close other programs or ask for a smaller grid.")
+    room = _MOST_WORK if free is None else max(_LEAST_WORK, min(_MOST_WORK, (free - least) // 2))
+    decode_at_once = at_once < (4 * _MOST_WORK if free is None else free // 2)
+    decode = decoding_bytes(sizes.vae, latent_shape, coder.itemsize, room)
+    hold = 0 if free is None else max(0, (free - decode) * 3 // 4)
+    speed = Speed(channels_last=device.type != "mps")
+    return Plan(device, flow, coder, speed, one_batch, decode_at_once, room, hold,
+                _SPARE + max(pair if one_batch else single, at_once if decode_at_once else decode + hold))
+
+
+def unet_bytes(sizes: UNetSizes, latent_shape: Sequence[int], kind: torch.dtype, batch: int) -> int:
+    """Weights and the tensors alive at the widest place of one evaluation."""
+    widths = sizes.channels
+    weights = sum(27 * 24 * width**2 for width in widths)
+    alive = math.prod(latent_shape) * widths[0] * _LIVE_WIDTHS * batch
+    return (weights + alive) * kind.itemsize
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Bytes a run may take on the device, what this process holds there included; None where nobody says."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0]) + torch.cuda.memory_reserved(device)
+    return available_bytes()
+
+
+def _flow_kind(device: torch.device) -> torch.dtype:
+    """bfloat16 where the machine multiplies it faster than float32."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return torch.bfloat16 if device.type == "cpu" and _cpu_has_bfloat16() else torch.float32
+
+
+def _cpu_has_bfloat16() -> bool:
+    """AVX-512 BF16 or AMX, and a PyTorch with the kernels for it."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    named = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(check()) for check in (getattr(torch.cpu, name, None) for name in named) if check is not None)

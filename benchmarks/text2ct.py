@@ -1,0 +1,300 @@
+"""Seconds, memory and share of the machine's peak for Text2CT at full published size, with random weights.
+
+    python benchmarks/text2ct.py                      # one guided UNet evaluation, plain beside fast
+    python benchmarks/text2ct.py --work decode        # latent to voxels, in slabs
+    python benchmarks/text2ct.py --work volume --device cuda   # a whole volume, warm, 30 steps
+
+Every row runs in a process of its own, so that its peak memory is its own. "CPU s" counts
+the processor's seconds: on a shared machine it is the number to compare. Matrix rates are
+measured in the same run; FLOPs are counted by PyTorch on the meta device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "backend"))
+KINDS = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing to be measured."""
+
+    work: str
+    name: str
+    kind: str
+    fast: bool
+
+
+ROWS = (
+    Row("unet", "plain: two calls", "float32", False),
+    Row("unet", "fast", "float32", True),
+    Row("unet", "fast", "bfloat16", True),
+    Row("decode", "in slabs", "float32", True),
+    Row("decode", "in slabs", "float16", True),
+    Row("decode", "one call", "float32", False),
+    Row("decode", "one call", "float16", False),
+    Row("volume", "30 steps, guided, warm", "bfloat16", True),
+    Row("volume", "10 steps, guided, warm", "bfloat16", True),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--work", choices=("unet", "decode", "volume"), default="unet")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--latent", type=int, nargs=3, default=(128, 128, 32))
+    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--work-bytes", type=int, default=1_200_000_000, help="memory for a tile of the slab decode")
+    parser.add_argument("--hold-bytes", type=int, default=0, help="memory for states held between its passes")
+    parser.add_argument("--tiles", type=int, default=0, help="do only so many tiles of each pass: the memory is that "
+                        "of a whole run, the seconds are scaled up")
+    parser.add_argument("--only", help="run rows whose name and kind contain this, for example 'float32'")
+    parser.add_argument("--row", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.row is not None:
+        print(json.dumps(measured(ROWS[args.row], args)))
+        return 0
+    print(f"{platform.processor() or platform.machine()}, {args.threads} thread(s), {args.device}, "
+          f"latent {' x '.join(map(str, args.latent))}, {time.strftime('%Y-%m-%d')}")
+    for kind, rate in rates(args.device, args.threads).items():
+        print(f"matrix rate, {kind}: {rate / 1e9:.0f} GFLOP/s")
+    print(f"{'':<28}{'kind':<10}{'wall s':>9}{'CPU s':>9}{'TFLOP':>8}{'GFLOP/s':>9}{'peak GB':>9}")
+    for number, row in enumerate(ROWS):
+        half_on_cpu = args.device == "cpu" and row.kind == "float16"
+        if row.work == args.work and not half_on_cpu and (args.only or "") in f"{row.name} {row.kind}":
+            done = subprocess.run([sys.executable, __file__, *sys.argv[1:], "--row", str(number)],
+                                  stdout=subprocess.PIPE, text=True, check=False)
+            if done.returncode:
+                print(f"{row.name:<28}{row.kind:<10} failed")
+                continue
+            seen = json.loads(done.stdout.splitlines()[-1])
+            rate = seen["flop"] / (seen["cpu"] if args.device == "cpu" else seen["wall"])
+            print(f"{row.name:<28}{row.kind:<10}{seen['wall']:>9.2f}{seen['cpu']:>9.2f}{seen['flop'] / 1e12:>8.1f}"
+                  f"{rate / 1e9:>9.0f}{seen['peak'] / 1e9:>9.2f}", flush=True)
+    return 0
+
+
+def measured(row: Row, args: argparse.Namespace) -> dict[str, float]:
+    """Build, run once to warm up where that is cheap, then time."""
+    import torch
+
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    job, flop = {"unet": unet_job, "decode": decode_job, "volume": volume_job}[row.work](row, args)
+    if args.device != "cpu":
+        job()
+    best: tuple[float, float] = (math.inf, math.inf)
+    for _ in range(args.repeat):
+        left_out = sampled_tiles(args.tiles) if args.tiles else [0.0, 0.0]
+        wall, cpu = time.perf_counter(), time.process_time()
+        job()
+        if args.device.startswith("cuda"):
+            torch.cuda.synchronize()
+        best = min(best, (time.perf_counter() - wall + left_out[0], time.process_time() - cpu + left_out[1]))
+    return {"wall": best[0], "cpu": best[1], "flop": flop, "peak": peak(args.device)}
+
+
+def peak(device: str) -> float:
+    """Bytes: of the device, else of this process."""
+    import torch
+
+    if device.startswith("cuda"):
+        return float(torch.cuda.max_memory_allocated())
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def unet_job(row: Row, args: argparse.Namespace) -> tuple[Callable[[], Any], float]:
+    """One guided evaluation of the velocity."""
+    import torch
+
+    from text2ct.engines.text2ct.attention import Attention, fused_attention
+    from text2ct.engines.text2ct.config import PUBLISHED
+    from text2ct.engines.text2ct.pipeline import Sampler, velocity
+    from text2ct.engines.text2ct.unet import UNet
+    from text2ct.speed.plan import Plan
+    from text2ct.speed.unet import PLAIN, Speed, quickened
+
+    kind = getattr(torch, row.kind)
+    speed = Speed() if row.fast else PLAIN
+    unet = filled(UNet(PUBLISHED.unet)).to(device=args.device, dtype=kind)
+    if row.fast:
+        quickened(unet, speed)
+    else:
+        # the explicit matrix of scores takes 4.3 GB at this size; the plain row is spared that
+        for module in unet.modules():
+            if isinstance(module, Attention):
+                module.kernel = fused_attention
+    plan = Plan(torch.device(args.device), kind, torch.float32, speed, one_batch=row.fast)
+    field = velocity(unet, plan, Sampler(), torch.randn(1, 1, 768) / 28, (0.75, 0.75, 3.0))
+    x = torch.randn(1, 4, *args.latent, device=args.device)
+    return lambda: field(x, 500.0), 2 * unet_flop(args.latent)
+
+
+def decode_job(row: Row, args: argparse.Namespace) -> tuple[Callable[[], Any], float]:
+    """A latent to voxels."""
+    import torch
+
+    from text2ct.engines.text2ct.config import PUBLISHED
+    from text2ct.engines.text2ct.vae import VAE
+    from text2ct.speed.norms import steadied
+    from text2ct.speed.slabs import decoded_in_slabs
+
+    kind = getattr(torch, row.kind)
+    vae = filled(VAE(PUBLISHED.vae)).to(device=args.device, dtype=kind)
+    steadied(vae)
+    vae.to(memory_format=torch.channels_last_3d)
+    z = torch.randn(1, 4, *args.latent, device=args.device, dtype=kind)
+    flop = decode_flop(args.latent)
+    if row.fast:
+        return lambda: decoded_in_slabs(vae, z, args.work_bytes, hold_bytes=args.hold_bytes), flop
+
+    def once() -> Any:
+        with torch.inference_mode():
+            return vae.decode(z)
+
+    return once, flop
+
+
+def sampled_tiles(count: int) -> list[float]:
+    """From now on the slab decode does `count` tiles a pass; returns the seconds that the others would have taken."""
+    import torch
+
+    from text2ct.speed import slabs
+
+    whole_plan, whole_level = slabs._plan, slabs._through
+    shares: list[float] = []
+    left_out = [0.0, 0.0]
+
+    def plan(*given: Any) -> Any:
+        tiles = whole_plan(*given)
+        few = max(2, count)  # a single tile would pass for a whole level
+        some = [tiles[i * len(tiles) // few] for i in range(few)] if len(tiles) > few else tiles
+        shares.append(len(tiles) / len(some) - 1)
+        return some
+
+    def level(*given: Any) -> Any:
+        wall, cpu = time.perf_counter(), time.process_time()
+        done = whole_level(*given)
+        share = shares.pop(0)
+        left_out[0] += (time.perf_counter() - wall) * share
+        left_out[1] += (time.process_time() - cpu) * share
+        return done
+
+    # memory that a whole run would write to is written to here as well
+    torch.Tensor.new_empty = lambda like, *shape: like.new_full(*shape, 0.5)  # type: ignore[method-assign,assignment]
+    slabs._plan, slabs._through = plan, level
+    return left_out
+
+
+def volume_job(row: Row, args: argparse.Namespace) -> tuple[Callable[[], Any], float]:
+    """Noise to HU: all steps and the decode."""
+    import torch
+
+    from text2ct.engines.text2ct import pipeline
+    from text2ct.engines.text2ct.config import PUBLISHED
+    from text2ct.engines.text2ct.text import TextTower
+    from text2ct.engines.text2ct.unet import UNet
+    from text2ct.engines.text2ct.vae import VAE
+    from text2ct.engines.text2ct.weights import Networks
+    from text2ct.speed.plan import planned
+
+    sampler = pipeline.Sampler(steps=int(row.name.split()[0]))
+    plan = planned(torch.device(args.device), PUBLISHED, args.latent)
+    with torch.device("meta"):
+        tower = TextTower(PUBLISHED.text)
+    networks = Networks(PUBLISHED, tower, filled(UNet(PUBLISHED.unet)), filled(VAE(PUBLISHED.vae)), 1.0287)
+    pipeline.placed(networks, plan)
+    context = torch.randn(1, 1, 768) / 28
+    field = pipeline.velocity(networks.unet, plan, sampler, context, (0.75, 0.75, 3.0))
+
+    def job() -> Any:
+        start = pipeline.noise(0, 4, args.latent).to(plan.device)
+        latent = pipeline.walked(field, start, sampler.schedule(args.latent), sampler.solver)
+        return pipeline.decoded(networks, plan, sampler, latent)
+
+    return job, 2 * sampler.steps * unet_flop(args.latent) + decode_flop(args.latent)
+
+
+def filled(network: Any) -> Any:
+    """Random numbers of a size that keeps activations near one."""
+    import torch
+
+    with torch.no_grad():
+        for parameter in network.parameters():
+            fan = parameter[0].numel() if parameter.ndim > 1 else 0
+            parameter.normal_(0 if fan else 1, fan**-0.5 if fan else 0.02)
+    return network.eval().requires_grad_(False)
+
+
+def unet_flop(latent: Sequence[int]) -> float:
+    """Of one evaluation, without guidance, with attention to the report as published."""
+    import torch
+
+    from text2ct.engines.text2ct.config import PUBLISHED
+    from text2ct.engines.text2ct.unet import UNet
+
+    with torch.device("meta"):
+        unet, one = UNet(PUBLISHED.unet), torch.ones(1)
+        return _counted(lambda: unet(torch.empty(1, 4, *latent), one, torch.empty(1, 1, 768), torch.empty(1, 3),
+                                     torch.ones(1, dtype=torch.long)))
+
+
+def decode_flop(latent: Sequence[int]) -> float:
+    """Of one call on the whole latent."""
+    import torch
+
+    from text2ct.engines.text2ct.config import PUBLISHED
+    from text2ct.engines.text2ct.vae import VAE
+
+    with torch.device("meta"):
+        vae = VAE(PUBLISHED.vae)
+        return _counted(lambda: vae.decode(torch.empty(1, 4, *latent)))
+
+
+def _counted(call: Callable[[], Any]) -> float:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return float(counter.get_total_flops())
+
+
+def rates(device: str, threads: int) -> dict[str, float]:
+    """The best of a few square matrix products, per kind of number."""
+    import torch
+
+    torch.set_num_threads(threads)
+    size = 2048 if device == "cpu" else 8192
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    found = {}
+    for name in KINDS[:2]:
+        a = torch.randn(size, size, device=device).to(getattr(torch, name))
+        best = math.inf
+        for _ in range(4):
+            start = clock()
+            a @ a
+            if device.startswith("cuda"):
+                torch.cuda.synchronize()
+            best = min(best, clock() - start)
+        found[name] = 2 * size**3 / best
+    return found
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())
