@@ -35,15 +35,20 @@ def markdown_table() -> str:
     rows = ["| Engine | What it does | Weights and their licence | State |", "|---|---|---|---|"]
     for entry in catalog.ENGINES.values():
         weights = "; ".join(f"[{w.licence.id}]({w.licence.url}), {w.bytes / 1e9:.1f} GB" for w in entry.weight_sets)
-        state = "ready" if entry.ready else "weights only" if weights else "not in this release"
+        state = _state(entry) if entry.ready else "weights only" if weights else "not in this release"
         none = "none needed" if entry.ready else "none published"
         rows.append(f"| {entry.title} | {entry.summary} | {weights or none} | {state} |")
     return "\n".join(rows)
 
 
+def _state(entry: Engine) -> str:
+    if not entry.ready:
+        return "not in this release"
+    return "ready, given weights" if entry.weight_sets else "ready"
+
+
 def _lines(entry: Engine, whole: bool) -> list[str]:
-    state = "ready" if entry.ready else "not in this release"
-    lines = [f"{entry.id:<16} {'/'.join(entry.tasks):<16} {state:<20} {entry.summary}"]
+    lines = [f"{entry.id:<16} {'/'.join(entry.tasks):<16} {_state(entry):<20} {entry.summary}"]
     if not whole:
         return lines
     for name, preset in entry.presets.items():
