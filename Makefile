@@ -14,8 +14,9 @@ demo: $(VENV)/.demo-ready
 	$(BIN)/text2ct verify demo/ct.nii.gz demo/labels.seg.nrrd demo/dicom demo/organs.dcm demo/sheet.png demo/account.json
 	@echo "Look at demo/sheet.png, or drag demo/ct.nii.gz and demo/labels.seg.nrrd into 3D Slicer."
 
+# Two processes share the files; those of the module need a process of their own.
 test: $(VENV)/.test-ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 	$(BIN)/python -m pytest tests/slicer
 
 lint: $(VENV)/.test-ready
@@ -36,9 +37,10 @@ parity: $(VENV)/.test-ready
 	$(BIN)/python tests/parity/run.py "$(SYSTEM)" "$(CASE)"
 
 # The pictures of the documents. REAL names a folder with the real CT to draw into, if it is at hand.
-pictures: $(VENV)/.demo-ready demo
+pictures: $(VENV)/.test-ready demo
 	cp demo/sheet.png docs/pictures/sheet.png
 	$(BIN)/python docs/make_pictures.py $(if $(REAL),--real $(REAL))
+	$(BIN)/python docs/make_slicer_pictures.py
 
 clean:
 	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

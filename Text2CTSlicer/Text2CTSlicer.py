@@ -59,10 +59,14 @@ class Text2CTSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic: Text2CTSlicerLogic | None = None
+        self.uis: dict = {}
+        self._parts: list = []  # what must be closed, the last first
+        self._connected: list[tuple] = []
 
     def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
         self.banner = qt.QLabel(_("<b>SYNTHETIC images.</b> Never for diagnosis."))
+        self.banner.toolTip = _("Names, attributes and files of everything made here say that it is synthetic.")
         self.layout.addWidget(self.banner)
         try:
             packages.make_importable()
@@ -84,12 +88,16 @@ class Text2CTSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         context = Context(tasks, jobs, settings, self.jobs.say, self.backend.backend, self.backend.engines,
                           lambda: uis["Report"].reportEdit.plainText, self._added)
         self.context = context
+        self._parts = [self.backend, self.logic]
         templates = Path(self.resourcePath("Templates"))
         self.report = ReportPanel(uis["Report"], context, templates, self.backend.ready)
         self.lesion = LesionPanel(uis["Lesion"], context, self.backend.ready)
-        self.result = ResultPanel(uis["Result"], context)
+        self.result = ResultPanel(uis["Result"], context, self.backend.ready)
         self.uis = uis
-        self._connected: list[tuple] = []
+        self._parts += [self.lesion, self.report]
+        for section, folded in ((uis["Report"].reportSection, self._report_folded),
+                                (uis["Lesion"].lesionSection, self._lesion_folded)):
+            section.connect("contentsCollapsed(bool)", folded)
         for event, heard in ((slicer.mrmlScene.StartCloseEvent, self._scene_closes),
                              (slicer.mrmlScene.EndCloseEvent, self._scene_closed)):
             self.addObserver(slicer.mrmlScene, event, heard)
@@ -97,7 +105,7 @@ class Text2CTSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self) -> None:
         """Take up again what was under way when Slicer was last left; nothing else is started."""
-        if self.logic is None:
+        if not self.uis:
             return
         self._connect_parameters()
         backend = self.backend.backend()
@@ -111,12 +119,18 @@ class Text2CTSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """The module goes or is reloaded: nothing may call into it any more."""
         self.removeObservers()
-        if self.logic is not None:
-            self._disconnect_parameters()
-            self.report.close()
-            self.lesion.close()
-            self.logic.close()
-            self.backend.close()
+        self._disconnect_parameters()
+        while self._parts:
+            self._parts.pop().close()
+
+    def _report_folded(self, folded: bool) -> None:
+        """One of the two flows is open at a time, so that its buttons stay close to the status line."""
+        if not folded:
+            self.uis["Lesion"].lesionSection.collapsed = True
+
+    def _lesion_folded(self, folded: bool) -> None:
+        if not folded:
+            self.uis["Report"].reportSection.collapsed = True
 
     def _offer_changed(self) -> None:
         self.report.list_engines()

@@ -29,6 +29,8 @@ STAMP = "Text2CT.Stamp"
 NOTICE = "Text2CT.Notice"
 LAYERS = "Text2CT.Layers"
 ROLES = ("Text2CT.Labels", "Text2CT.Ledger", "Text2CT.Account")
+NOT_AS_ASKED, UNKNOWN = "NO", "-"
+SOURCE = "Text2CT.Source"
 _COLUMNS = ("Finding", "Asked", "Shown", "As asked", "Measured", "Method", "R", "A", "S")
 
 
@@ -69,6 +71,15 @@ def tie(ct: slicer.vtkMRMLVolumeNode, *others: slicer.vtkMRMLNode | None) -> Non
 def tied(ct: slicer.vtkMRMLVolumeNode | None) -> list[slicer.vtkMRMLNode | None]:
     """The labels, the ledger and the account of a CT, each None where it has none."""
     return [ct.GetNodeReference(role) if ct is not None else None for role in ROLES]
+
+
+def remember_source(ct: slicer.vtkMRMLVolumeNode, source: slicer.vtkMRMLVolumeNode) -> None:
+    """Let a CT know the one that it was painted from."""
+    ct.SetNodeReferenceID(SOURCE, source.GetID())
+
+
+def source_of(ct: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLVolumeNode | None:
+    return ct.GetNodeReference(SOURCE)
 
 
 def stamp_of(node: slicer.vtkMRMLNode | None) -> Stamp | None:
@@ -157,7 +168,7 @@ def _row(entry: LedgerEntry) -> list[str]:
     where = " ".join(filter(None, [finding.side, "/".join(finding.lobe)]))
     size = f"{finding.size_mm:g} mm" if finding.size_mm else ""
     what = " ".join(filter(None, [finding.kind.replace("_", " "), where, size]))
-    verdict = {True: _("yes"), False: _("NO"), None: "-"}[entry.agrees]
+    verdict = {True: _("yes"), False: NOT_AS_ASKED, None: UNKNOWN}[entry.agrees]
     number = f"{entry.value:.3g} {entry.unit}".strip() if entry.value is not None else ""
     place = [repr(x) for x in entry.place] if entry.place is not None else ["", "", ""]
     return [what, finding.certainty, entry.answer, verdict, number, entry.method, *place]

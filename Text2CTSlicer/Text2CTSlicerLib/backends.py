@@ -38,6 +38,7 @@ class EngineChoice:
     presets: Mapping[str, str]
     weights: Mapping[str, str]
     lesion_vocabulary: Mapping[str, tuple[str, ...]]
+    needs_torch: bool = False
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,7 @@ def _choice(engine: Mapping[str, Any]) -> EngineChoice:
                for w in engine["weight_sets"]}
     vocabulary = {name: tuple(values) for name, values in engine["lesion_vocabulary"].items()}
     return EngineChoice(engine["id"], engine["title"], engine["summary"], tuple(engine["tasks"]), engine["ready"],
-                        presets, weights, vocabulary)
+                        presets, weights, vocabulary, engine.get("extra") == "torch")
 
 
 def _preset_words(name: str, preset: Mapping[str, Any]) -> str:

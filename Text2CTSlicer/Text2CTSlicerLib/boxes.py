@@ -82,29 +82,43 @@ def relation(box: Box, labels: LabelVolume | None, name: str = "") -> Relation:
         return Relation("outside", 0.0, _("The box lies outside the image; move it."))
     organ = labels.voxels[looked] == labels.named(name).value
     share = float((organ & inside).sum() / inside.sum())
+    said = name.replace("_", " ")
     if share >= _WHOLE:
-        return Relation("inside", share, _("The box lies inside {organ}.").format(organ=name))
+        return Relation("inside", share, _("The box lies inside {organ}.").format(organ=said))
     if share > 0:
         return Relation("partly", share, _("{percent:.0f} % of the box lie in {organ}.").format(
-            percent=max(1.0, 100 * share), organ=name))
+            percent=max(1.0, 100 * share), organ=said))
     return Relation("outside", 0.0, _("The box lies outside {organ}; move it or choose another organ.").format(
-        organ=name))
+        organ=said))
 
 
-def new_box(ct: slicer.vtkMRMLVolumeNode, center: tuple[float, float, float] | None = None,
-            name: str = "Lesion box") -> slicer.vtkMRMLMarkupsROINode:
-    """An ROI node in the scene around a world point (the middle of the CT), of a lesion's size."""
-    bounds = np.zeros(6)
-    ct.GetRASBounds(bounds)
-    low, high = bounds[::2], bounds[1::2]
-    roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", slicer.mrmlScene.GenerateUniqueName(name))
+def empty_box() -> slicer.vtkMRMLMarkupsROINode:
+    """An ROI node in the scene that has no place yet, to be drawn."""
+    roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode",
+                                             slicer.mrmlScene.GenerateUniqueName(_("Lesion box")))
     roi.CreateDefaultDisplayNodes()
-    roi.SetCenter(*(center if center is not None else (low + high) / 2))
-    roi.SetSize(*np.minimum(_USUAL_MM, (high - low) / 2))
     display = roi.GetDisplayNode()
     if display is not None:
         display.SetFillOpacity(FILL)
         display.SetHandlesInteractive(True)
+        display.SetPropertiesLabelVisibility(False)  # the name would lie over the place that is looked at
+    return roi
+
+
+def is_empty(roi: slicer.vtkMRMLMarkupsROINode) -> bool:
+    """Whether an ROI is still to be drawn."""
+    return min(roi.GetSize()) <= 0
+
+
+def new_box(ct: slicer.vtkMRMLVolumeNode,
+            center: tuple[float, float, float] | None = None) -> slicer.vtkMRMLMarkupsROINode:
+    """An ROI node in the scene around a world point (the middle of the CT), of a lesion's size."""
+    bounds = np.zeros(6)
+    ct.GetRASBounds(bounds)
+    low, high = bounds[::2], bounds[1::2]
+    roi = empty_box()
+    roi.SetCenter(*(center if center is not None else (low + high) / 2))
+    roi.SetSize(*np.minimum(_USUAL_MM, (high - low) / 2))
     return roi
 
 

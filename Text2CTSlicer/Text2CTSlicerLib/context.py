@@ -10,11 +10,13 @@ from typing import Any
 import qt
 import slicer
 
-from . import nodes
+from . import marks, nodes
 from .backends import Backend, EngineChoice
 from .jobs import Jobs
 from .settings import Settings
 from .tasks import Tasks
+
+_MIDDLE_GREY = 128
 
 
 @dataclass
@@ -48,6 +50,11 @@ def fill(box: qt.QComboBox, choices: dict[str, str]) -> None:
         box.addItem(words, name)
     box.setCurrentIndex(max(0, box.findData(kept)))
     box.blockSignals(blocked)
+
+
+def colours_for(widget: qt.QWidget) -> dict[str, str]:
+    """Text colours that can be read on a widget, in a light theme and in a dark one."""
+    return marks.DARK if widget.palette.color(qt.QPalette.Base).lightness() < _MIDDLE_GREY else marks.LIGHT
 
 
 def chosen(box: qt.QComboBox, default: Any = "") -> Any:

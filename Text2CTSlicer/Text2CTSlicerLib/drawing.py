@@ -8,7 +8,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from . import boxes
+from . import boxes, display
 
 
 class BoxDrawing:
@@ -29,14 +29,12 @@ class BoxDrawing:
             return
         if interaction.GetCurrentInteractionMode() == interaction.Place:
             interaction.SwitchToViewTransformMode()
+            self._leave(selection.GetActivePlaceNodeID())
             return
         if ct is None:
             self._say(_("Choose the CT first, then draw the box in it."))
             return
-        roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode",
-                                                 slicer.mrmlScene.GenerateUniqueName(_("Lesion box")))
-        roi.CreateDefaultDisplayNodes()
-        roi.GetDisplayNode().SetFillOpacity(boxes.FILL)
+        roi = self._watched if self._watched is not None and boxes.is_empty(self._watched) else boxes.empty_box()
         self._on_box(roi)
         selection.SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsROINode")
         selection.SetActivePlaceNodeID(roi.GetID())
@@ -49,9 +47,8 @@ class BoxDrawing:
         if ct is None:
             self._say(_("Choose the CT first, then put the box into it."))
             return
-        crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
-        center = tuple(crosshair.GetCrosshairRAS()) if crosshair is not None else None
-        self._on_box(boxes.new_box(ct, center if center and boxes.is_inside(center, ct) else None))
+        center = display.crossing()
+        self._on_box(boxes.new_box(ct, center if center is not None and boxes.is_inside(center, ct) else None))
 
     def watch(self, roi: slicer.vtkMRMLMarkupsROINode | None) -> None:
         """Follow this box from now on."""
@@ -62,6 +59,13 @@ class BoxDrawing:
                           slicer.vtkMRMLTransformableNode.TransformModifiedEvent):
                 self._observers.append(roi.AddObserver(event, lambda caller, name: self._on_box(self._watched)))
         self._on_box(roi)
+
+    def _leave(self, node_id: str | None) -> None:
+        """The drawing was stopped: a box without a size is of no use to anybody."""
+        roi = slicer.mrmlScene.GetNodeByID(node_id) if node_id else None
+        if roi is not None and roi.IsA("vtkMRMLMarkupsROINode") and boxes.is_empty(roi):
+            slicer.mrmlScene.RemoveNode(roi)
+        self._say(_("No box was drawn."))
 
     def close(self) -> None:
         """Follow none."""

@@ -5,7 +5,7 @@ No Qt here; the panel paints the spans and shows the words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from text2ct.report.finding import Finding
 
 PRESENT, ABSENT, UNCERTAIN, UNREAD = "present", "absent", "uncertain", "unread"
-COLOURS = {PRESENT: "#2e7d32", ABSENT: "#757575", UNCERTAIN: "#b26a00", UNREAD: "#c62828"}
+LIGHT = {PRESENT: "#2e7d32", ABSENT: "#6b6b6b", UNCERTAIN: "#9a5a00", UNREAD: "#c62828"}
+DARK = {PRESENT: "#81c784", ABSENT: "#a8a8a8", UNCERTAIN: "#ffb74d", UNREAD: "#ff8a80"}
 _TOKENS_READ = 512  # what the text tower of the published engine reads of a report
 _LETTERS_A_TOKEN = 4
 
@@ -42,9 +43,9 @@ class Reading:
         """What is known of the word at a position, for a tooltip."""
         return "; ".join(mark.words for mark in self.marks if mark.start <= position <= mark.end)
 
-    def summary(self) -> str:
+    def summary(self, colours: Mapping[str, str] = LIGHT) -> str:
         """One line of rich text for the panel."""
-        return ", ".join(f'<span style="color:{COLOURS[mark.kind]}">{escape(mark.words)}</span>' for mark in self.marks)
+        return ", ".join(f'<span style="color:{colours[mark.kind]}">{escape(mark.words)}</span>' for mark in self.marks)
 
 
 def read(report: str) -> Reading:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PREFIX = "SYNTHETIC"
 LUNG_WINDOW = (1400.0, -500.0)
+FILL = 0.3  # of segments in slices, so that the CT is seen through them
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def add_result(result: Result, title: str, like: slicer.vtkMRMLScalarVolumeNode 
     added = Added(ct, segmentation, ledger, account, 0)
     if ct is not None:
         accounts.tie(ct, segmentation, ledger, account)
+        if like is not None:
+            accounts.remember_source(ct, like)
     return Added(ct, segmentation, ledger, account, _into_folder(_name(what), added.nodes))
 
 
@@ -93,6 +96,7 @@ def add_segmentation(layers: Sequence[LabelVolume], what: str, provenance: Prove
     """
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", _name(what))
     node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetOpacity2DFill(FILL)
     if like is not None:
         node.SetReferenceImageGeometryParameterFromVolumeNode(like)
         node.SetAndObserveTransformNodeID(like.GetTransformNodeID())
@@ -122,6 +126,12 @@ def show_preview(ct: CTVolume, node: slicer.vtkMRMLScalarVolumeNode | None) -> s
     node.SetIJKToRASMatrix(_matrix(ct.affine))
     node.SetAndObserveImageData(_image(ct.voxels))
     return node
+
+
+def called(node: slicer.vtkMRMLNode) -> str:
+    """The name of a node, without what every result of ours has in its name."""
+    name = node.GetName()
+    return name.removeprefix(PREFIX).split(" (")[0].strip() if accounts.stamp_of(node) is not None else name
 
 
 def remove(added: Added) -> None:

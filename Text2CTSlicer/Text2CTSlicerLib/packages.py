@@ -30,8 +30,10 @@ class Group:
     size: str
 
 
-BASE = Group("requirements.txt", "reading and writing images", "about 3 MB")
+BASE = Group("requirements.txt", "Text2CT itself", "less than 3 MB")
 SERVER = Group("requirements-server.txt", "the local process", "about 4 MB")
+TRAINED = Group("requirements-torch.txt", "engines with trained weights", "about 5 MB")
+_TORCH = "torch>=2.4"
 
 
 def folder(module_folder: Path = MODULE_FOLDER) -> Path:
@@ -60,12 +62,21 @@ def question(groups: Sequence[Group]) -> str:
     """What the user is asked before anything is installed."""
     names = ", ".join(Requirement(line).name for line in missing(groups))
     what = _(" and ").join(f"{_(group.title)} ({group.size})" for group in groups if missing([group]))
-    return _("Text2CT needs Python packages that Slicer does not have yet: {names}. They are for {what} and come from "
-             "the Python package index. Download and install them now?").format(names=names, what=what)
+    said = []
+    if names:
+        said.append(_("Text2CT needs Python packages that Slicer does not have yet: {names}. They are for {what} and "
+                      "come from the Python package index.").format(names=names, what=what))
+    if TRAINED in groups and not has_torch():
+        said.append(_("The engine needs PyTorch, which is some GB; Slicer's extension PyTorch installs it and asks "
+                      "for itself."))
+    return " ".join([*said, _("Download and install now?")])
 
 
 def install(groups: Sequence[Group]) -> str:
     """Install what is missing, on the main thread; an empty text, or a sentence that says what went wrong."""
+    problem = install_torch() if TRAINED in groups else ""
+    if problem:
+        return problem
     wanted = missing(groups)
     try:
         packaging = getattr(slicer, "packaging", None)
@@ -82,9 +93,31 @@ def install(groups: Sequence[Group]) -> str:
         names=", ".join(left)) if left else ""
 
 
+def install_torch() -> str:
+    """Torch comes before what needs it, else pip would choose one; the PyTorch extension asks for itself."""
+    if has_torch():
+        return ""
+    try:
+        import PyTorchUtils
+    except ImportError:
+        return torch_state()
+    try:
+        PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True,
+                                                      torchVersionRequirement=str(Requirement(_TORCH).specifier))
+    except Exception as error:  # as with pip: each is told, none may break the panel
+        return _("PyTorch could not be installed: {error}. See the module 'PyTorch' and the Python console.").format(
+            error=error)
+    importlib.invalidate_caches()
+    return torch_state()
+
+
+def has_torch() -> bool:
+    return _is_installed(Requirement(_TORCH))
+
+
 def torch_state() -> str:
     """Whether torch is there, and how to get it where it is not."""
-    if _is_installed(Requirement("torch>=2.4")):
+    if has_torch():
         return ""
     return _("PyTorch 2.4 or newer is not installed. Install the extension 'PyTorch' from the Extension Manager, "
              "and choose 'Install PyTorch' in its module.")

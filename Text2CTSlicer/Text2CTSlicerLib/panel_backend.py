@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import slicer
@@ -27,10 +27,11 @@ class BackendPanel:
         self._testing = 0
         ui.placeBox.connect("activated(int)", self._choose)
         ui.testButton.connect("clicked(bool)", self.test)
-        ui.setUpButton.connect("clicked(bool)", self.set_up)
+        ui.setUpButton.connect("clicked()", self.set_up)
         ui.forgetButton.connect("clicked(bool)", self._forget)
         ui.addressEdit.connect("returnPressed()", self.test)
         ui.keyEdit.connect("returnPressed()", self.test)
+        ui.backendSection.connect("contentsCollapsed(bool)", self._show)
         self._list_places()
         self._show()
 
@@ -47,10 +48,10 @@ class BackendPanel:
         """What the backend offers, as far as it was asked; before that, what the package beside the module has."""
         return self._lamp.engines if self._lamp is not None and self._lamp.engines else catalog_engines()
 
-    def set_up(self) -> bool:
+    def set_up(self, groups: Sequence[packages.Group] = ()) -> bool:
         """Install what the chosen place needs, if the user says so; whether all is there now."""
-        groups = [packages.BASE] + ([packages.SERVER] if self._ui.placeBox.currentData == PROCESS else [])
-        if not packages.missing(groups):
+        groups = groups or self._groups()
+        if not self._lacks(groups):
             self._ui.backendLabel.text = " ".join(filter(None, [
                 _("All that is needed here is installed."), packages.torch_state()]))
             return True
@@ -62,14 +63,28 @@ class BackendPanel:
         self._ui.backendLabel.text = problem or _("Installed.")
         return not problem
 
-    def ready(self) -> bool:
+    def ready(self, engine: str = "") -> bool:
         """Whether a request may be handed over: asks for what is missing, at the first time of need."""
         if self.backend() is None:
             self._ui.backendLabel.text = _("Give the address of the server first.")
             self._ui.backendSection.collapsed = False
             return False
-        groups = [packages.BASE] + ([packages.SERVER] if self._ui.placeBox.currentData == PROCESS else [])
-        return not packages.missing(groups) or self.set_up()
+        trained = any(choice.id == engine and choice.needs_torch for choice in catalog_engines())
+        groups = self._groups(trained)
+        if not self._lacks(groups) or self.set_up(groups):
+            return True
+        self._ui.backendSection.collapsed = False
+        return False
+
+    def _groups(self, trained: bool = False) -> list[packages.Group]:
+        """The packages that are needed here; what a server has is its owner's business."""
+        place = self._ui.placeBox.currentData
+        return [packages.BASE, *([packages.SERVER] if place == PROCESS else []),
+                *([packages.TRAINED] if trained and place in (HERE, PROCESS) else [])]
+
+    @staticmethod
+    def _lacks(groups: Sequence[packages.Group]) -> bool:
+        return bool(packages.missing(groups)) or (packages.TRAINED in groups and not packages.has_torch())
 
     def test(self) -> None:
         """Ask the place for its version and engines, without stopping Slicer."""
@@ -120,7 +135,7 @@ class BackendPanel:
             self._ui.backendLabel.text = _("Give the address of the server, for example https://gpu.hospital.org:8042.")
             return False
         if "://" not in address:
-            address = f"https://{address}"
+            address = f"{'http' if _is_this_computer(address) else 'https'}://{address}"
         self._settings.remember_server(address, self._ui.keyEdit.text.strip())
         self._settings.backend = address
         self.close()
@@ -149,9 +164,15 @@ class BackendPanel:
     def _show(self) -> None:
         key = self._ui.placeBox.currentData
         ok = self._lamp.ok if self._lamp is not None else None
+        self._ui.backendSection.text = _("Where it runs: {place}").format(place=self._ui.placeBox.currentText)
         self._ui.lampLabel.text = f'<span style="color:{_LAMPS[ok]}">●</span>'
         remote = key not in (HERE, PROCESS)
         for widget in (self._ui.addressEdit, self._ui.keyEdit, self._ui.addressEditLabel, self._ui.keyEditLabel):
             widget.visible = remote
         self._ui.forgetButton.visible = remote and key != _NEW
         self._ui.setUpButton.visible = not remote
+
+
+def _is_this_computer(address: str) -> bool:
+    """Whether an address without a scheme names this computer, where a server needs no certificate."""
+    return address.startswith(("localhost", "127.", "[::1]"))

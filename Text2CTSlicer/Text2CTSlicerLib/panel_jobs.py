@@ -41,8 +41,7 @@ class JobsPanel:
         rows = self._jobs.rows()
         running = [job for job in rows if job.state == RUNNING]
         self._list(rows)
-        self._ui.cancelButton.enabled = bool(running)
-        self._ui.progressBar.visible = bool(running)
+        self._ui.cancelButton.enabled = self._ui.cancelButton.visible = self._ui.progressBar.visible = bool(running)
         if running:
             job = running[0]
             self._ui.progressBar.maximum = job.total if job.total > 1 else 0
@@ -64,6 +63,7 @@ class JobsPanel:
             item.setData(0, qt.Qt.UserRole, job.key)
             for column, text in enumerate((job.title, job.backend, _far(job))):
                 item.setText(column, text)
+                item.setToolTip(column, text)
         tree.resizeColumnToContents(0)
 
     def _marked(self) -> int | None:

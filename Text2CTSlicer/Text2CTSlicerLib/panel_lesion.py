@@ -11,7 +11,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import boxes, reading
+from . import boxes, display, nodes, reading
 from .backends import for_task
 from .context import Context, chosen, fill
 from .drawing import BoxDrawing
@@ -27,13 +27,14 @@ _AS_IT_COMES = ""
 class LesionPanel:
     """The box, the organ, the words, and the two steps."""
 
-    def __init__(self, ui: SimpleNamespace, context: Context, ready: Callable[[], bool]) -> None:
+    def __init__(self, ui: SimpleNamespace, context: Context, ready: Callable[[str], bool]) -> None:
         self._ui, self._context, self._ready = ui, context, ready
         self._menus: dict[str, qt.QComboBox] = {}
         self._known_organ: tuple = ((), None)
         self._form = qt.QFormLayout(ui.attributesArea)
         self._form.setContentsMargins(0, 0, 0, 0)
         self._drawing = BoxDrawing(self._box_drawn, context.say)
+        ui.lesionSection.connect("contentsCollapsed(bool)", self._opened)
         ui.maskSelector.setCurrentNode(None)
         ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.judge)
         ui.boxSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._drawing.watch)
@@ -60,9 +61,20 @@ class LesionPanel:
         ct, box = self._ui.inputSelector.currentNode(), self._ui.boxSelector.currentNode()
         self._list_boxes()
         relation = self._relation(ct, box)
-        self._ui.relationLabel.text = relation.sentence if relation else ""
+        self._ui.relationLabel.text = relation.sentence if relation else self._next_step(ct)
         possible = ct is not None and bool(self._chosen_boxes()) and self._ui.lesionEngineBox.count > 0
         self._ui.maskButton.enabled = self._ui.paintButton.enabled = possible
+
+    def _opened(self, folded: bool) -> None:
+        """Begin with the CT that is looked at."""
+        if not folded and self._ui.inputSelector.currentNode() is None:
+            self._ui.inputSelector.setCurrentNode(display.shown())
+        self.judge()
+
+    @staticmethod
+    def _next_step(ct: slicer.vtkMRMLScalarVolumeNode | None) -> str:
+        return _("Choose the CT to paint into.") if ct is None else _(
+            "Draw a box around the place of the lesion, or choose one.")
 
     def make_mask(self) -> None:
         """Step 1: the shape alone, as a segment to look at and to edit."""
@@ -77,7 +89,7 @@ class LesionPanel:
         from text2ct.errors import Text2CTError
 
         rois = self._chosen_boxes()
-        if not rois or not self._ready():
+        if not rois or not self._ready(chosen(self._ui.lesionEngineBox)):
             return
         node = self._ui.inputSelector.currentNode()
         try:
@@ -86,7 +98,7 @@ class LesionPanel:
         except Text2CTError as error:
             self._context.say(str(error))
             return
-        title = _("lesion in {name}").format(name=node.GetName())
+        title = _("lesion in {name}").format(name=nodes.called(node))
         if parts == "mask":
             delivery = deliver_mask(title, node, self._take_mask)
             self._context.jobs.submit(self._context.backend(), request, title, delivery)
@@ -165,14 +177,21 @@ class LesionPanel:
         kept = {name: chosen(menu) for name, menu in self._menus.items()}
         while self._form.count():
             self._form.takeAt(0).widget().deleteLater()
-        self._menus = {}
+        self._menus, before = {}, self._ui.lesionEngineBox
         for name, values in vocabulary.items():
             menu = qt.QComboBox()
+            menu.sizeAdjustPolicy = qt.QComboBox.AdjustToMinimumContentsLengthWithIcon
+            menu.minimumContentsLength = 10
             fill(menu, {_AS_IT_COMES: _("as it comes"), **{value: value for value in values}})
             menu.setCurrentIndex(max(0, menu.findData(kept.get(name, _AS_IT_COMES))))
             menu.toolTip = _("The {what} of the lesion.").format(what=name)
-            self._form.addRow(f"{name.capitalize()}:", menu)
-            self._menus[name] = menu
+            label = qt.QLabel(f"{name.replace('_', ' ').capitalize()}:")
+            label.setFixedWidth(self._ui.inputSelectorLabel.minimumWidth)
+            label.wordWrap = True
+            label.toolTip = menu.toolTip
+            self._form.addRow(label, menu)
+            qt.QWidget.setTabOrder(before, menu)
+            before = self._menus[name] = menu
 
     def _roll(self) -> None:
         self._ui.lesionSeedBox.value = secrets.randbelow(_LAST_SEED)

@@ -14,7 +14,7 @@ from slicer.i18n import tr as _
 
 from . import display, marks, nodes
 from .backends import for_task
-from .context import Context, chosen, fill
+from .context import Context, chosen, colours_for, fill
 from .jobs import Delivery
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ _LAST_SEED = 2**31 - 1
 class ReportPanel:
     """The report editor and what makes a CT of it. `ready` asks for missing packages before a run."""
 
-    def __init__(self, ui: SimpleNamespace, context: Context, templates: Path, ready: Callable[[], bool]) -> None:
+    def __init__(self, ui: SimpleNamespace, context: Context, templates: Path,
+                 ready: Callable[[str], bool]) -> None:
         self._ui, self._context, self._ready = ui, context, ready
         self._templates = {path.stem: path for path in sorted(templates.glob("*.txt"))}
         self._reading = marks.Reading((), "")
@@ -36,9 +37,9 @@ class ReportPanel:
         self._pause.setInterval(_QUIET_MS)
         self._pause.connect("timeout()", self.read)
         self._tips = _Tips(ui.reportEdit, self._words_at)
-        self._shortcut = qt.QShortcut(qt.QKeySequence("Ctrl+Return"), ui.reportEdit)
-        self._shortcut.connect("activated()", self.generate)
+        self._shortcuts = [self._shortcut(keys) for keys in ("Ctrl+Return", "Ctrl+Enter")]
         ui.reportEdit.connect("textChanged()", self._typed)
+        ui.reportSection.connect("contentsCollapsed(bool)", self.read)
         ui.templateBox.connect("activated(int)", self._take_template)
         ui.previousBox.connect("activated(int)", self._take_previous)
         ui.engineBox.connect("currentIndexChanged(int)", self._engine_chosen)
@@ -64,8 +65,9 @@ class ReportPanel:
         report = self._ui.reportEdit.plainText
         self._reading = marks.read(report)
         self._ui.reportEdit.setExtraSelections([self._selection(mark) for mark in self._reading.marks])
-        self._ui.understoodLabel.text = self._reading.summary()
-        self._ui.unseenLabel.text = marks.unseen(report, chosen(self._ui.engineBox), self._reading)
+        self._ui.understoodLabel.text = self._reading.summary(colours_for(self._ui.reportEdit))
+        unseen = marks.unseen(report, chosen(self._ui.engineBox), self._reading)
+        self._ui.unseenLabel.text, self._ui.unseenLabel.visible = unseen, bool(unseen)
         self._ui.generateButton.enabled = bool(report.strip()) and self._ui.engineBox.count > 0
 
     def generate(self) -> None:
@@ -76,7 +78,7 @@ class ReportPanel:
         if not report.strip():
             self._context.say(_("The report is empty; write what the CT shall show, or choose a template."))
             return
-        if self._ui.engineBox.count == 0 or not self._ready():
+        if self._ui.engineBox.count == 0 or not self._ready(chosen(self._ui.engineBox)):
             return
         self.read()
         self._context.settings.remember_report(report)
@@ -89,6 +91,13 @@ class ReportPanel:
             delivery = deliver_ct(self._context, report, self._reading.title, group)
             self._context.jobs.submit(self._context.backend(), request, self._reading.title, delivery)
 
+    def _shortcut(self, keys: str) -> qt.QShortcut:
+        """These keys generate while the report is typed, and mean what they did elsewhere in Slicer."""
+        shortcut = qt.QShortcut(qt.QKeySequence(keys), self._ui.reportEdit)
+        shortcut.context = qt.Qt.WidgetWithChildrenShortcut
+        shortcut.connect("activated()", self.generate)
+        return shortcut
+
     def _words_at(self, position: int) -> str:
         return self._reading.at(position)
 
@@ -98,7 +107,7 @@ class ReportPanel:
         cursor.setPosition(mark.start)
         cursor.setPosition(mark.end, qt.QTextCursor.KeepAnchor)
         style = qt.QTextCharFormat()
-        style.setForeground(qt.QBrush(qt.QColor(marks.COLOURS[mark.kind])))
+        style.setForeground(qt.QBrush(qt.QColor(colours_for(self._ui.reportEdit)[mark.kind])))
         style.setFontUnderline(mark.kind == marks.UNREAD)
         style.setFontStrikeOut(mark.kind == marks.ABSENT)
         selection.cursor, selection.format = cursor, style
@@ -176,10 +185,12 @@ class _Group:
 def deliver_ct(context: Context, report: str, title: str, group: _Group | None = None) -> Delivery:
     """Put a generated CT into the scene and show it; while it forms, its preview."""
     shown: list[slicer.vtkMRMLScalarVolumeNode] = []
+    before: list[slicer.vtkMRMLScalarVolumeNode | None] = []
 
     def preview(ct) -> None:
         node = nodes.show_preview(ct, shown[0] if shown else None)
         if not shown or shown[0] is not node:
+            before[:] = before or [display.shown()]
             shown[:] = [node]
             display.show(node)
 
@@ -192,7 +203,10 @@ def deliver_ct(context: Context, report: str, title: str, group: _Group | None =
 
     def end() -> None:
         if shown:
+            unfinished = display.shown() is shown[0]
             nodes.remove_node(shown[0])
+            if unfinished and before[0] is not None and before[0].GetScene() is not None:
+                display.show(before[0])
         if group is not None:
             group.ended()
 

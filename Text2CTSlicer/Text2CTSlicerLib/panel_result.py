@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -10,25 +11,30 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import accounts, display, export, reading
-from .context import Context
+from . import accounts, display, export, marks, reading
+from .context import Context, colours_for
 from .jobs import Delivery
 
 if TYPE_CHECKING:
     from text2ct.requests import Result
 
-_COLUMNS = ("Finding", "Asked", "Shown", "As asked", "Measured")
+_COLUMNS = ("Asked for", "Shown", "Measured")
+_SIGNS = {accounts.NOT_AS_ASKED: "✗", accounts.UNKNOWN: "–"}
+_FEWEST_LINES, _MOST_LINES = 3, 12
 
 
 class ResultPanel:
     """Shows the result that is chosen."""
 
-    def __init__(self, ui: SimpleNamespace, context: Context) -> None:
-        self._ui, self._context = ui, context
+    def __init__(self, ui: SimpleNamespace, context: Context, ready: Callable[[], bool]) -> None:
+        self._ui, self._context, self._ready = ui, context, ready
         self._rows: list[accounts.Row] = []
         ui.ledgerTree.setHeaderLabels([_(column) for column in _COLUMNS])
         ui.resultSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.show)
+        ui.ledgerTree.header().setStretchLastSection(False)
+        ui.ledgerTree.header().setSectionResizeMode(0, qt.QHeaderView.Stretch)
         ui.ledgerTree.connect("itemClicked(QTreeWidgetItem*,int)", self._jump)
+        ui.ledgerTree.connect("itemActivated(QTreeWidgetItem*,int)", self._jump)
         ui.verifyButton.connect("clicked(bool)", self.verify)
         ui.measureButton.connect("clicked(bool)", self.measure)
         ui.exportButton.connect("clicked(bool)", self.export)
@@ -45,19 +51,39 @@ class ResultPanel:
         tree = self._ui.ledgerTree
         tree.clear()
         for row in self._rows:
-            item = qt.QTreeWidgetItem()
-            for column, text in enumerate((row.finding, row.asked, row.shown, row.as_asked, row.measured)):
-                item.setText(column, text)
-                item.setToolTip(column, row.method)
-            tree.addTopLevelItem(item)
-        for column in range(len(_COLUMNS)):
+            tree.addTopLevelItem(self._item(row))
+        for column in range(1, len(_COLUMNS)):
             tree.resizeColumnToContents(column)
+        lines = min(max(len(self._rows), _FEWEST_LINES), _MOST_LINES)
+        line = max(tree.sizeHintForRow(0), tree.fontMetrics().height())
+        tree.setFixedHeight(tree.header().sizeHint.height() + lines * line + 2 * tree.frameWidth)
+        self._ui.show3DButton.setSegmentationNode(accounts.tied(ct)[0])
         stamp = accounts.stamp_of(ct)
         self._ui.madeLabel.text = f"{stamp.provenance.notice}. {stamp.provenance.sentence()}" if stamp else (
             _("Not made here.") if ct is not None else "")
         for button in (self._ui.verifyButton, self._ui.exportButton):
             button.enabled = stamp is not None
         self._ui.measureButton.enabled = ct is not None
+
+    def _item(self, row: accounts.Row) -> qt.QTreeWidgetItem:
+        """A line of the ledger; one that is not as asked is red and bold."""
+        item = qt.QTreeWidgetItem()
+        asked = {"absent": _("no {finding}"), "uncertain": _("perhaps {finding}")}.get(row.asked, "{finding}").format(
+            finding=row.finding)
+        shown = f"{_SIGNS.get(row.as_asked, '✓')} {row.shown}"
+        tip = _("Asked: {asked}. As asked: {verdict}. Measured: {measured} ({method}).").format(
+            asked=asked, verdict=row.as_asked, measured=row.measured or "-", method=row.method)
+        for column, text in enumerate((asked, shown, row.measured)):
+            item.setText(column, text)
+            item.setToolTip(column, tip)
+        if row.as_asked == accounts.NOT_AS_ASKED:
+            bold = qt.QFont(self._ui.ledgerTree.font)
+            bold.setBold(True)
+            red = qt.QBrush(qt.QColor(colours_for(self._ui.ledgerTree)[marks.UNREAD]))
+            for column in range(len(_COLUMNS)):
+                item.setFont(column, bold)
+                item.setForeground(column, red)
+        return item
 
     def verify(self) -> None:
         """Say whether the CT and its labels are still what was made."""
@@ -82,6 +108,8 @@ class ResultPanel:
         ct, report = self._ui.resultSelector.currentNode(), self._context.report()
         if not report.strip():
             self._context.say(_("There is no report to measure against; write it above."))
+            return
+        if not self._ready():
             return
         try:
             request = ScoreCT(reading.ct_from(ct), report)

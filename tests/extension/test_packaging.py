@@ -6,6 +6,7 @@ Slicer's CMake package, and what arrives is compared with the source tree.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -76,8 +77,8 @@ def everything(folder: Path) -> set[PurePosixPath]:
 
 def test_the_expected_files_include_the_module_its_panel_and_the_package() -> None:
     names = {str(p) for p in expected_files()}
-    assert {"Text2CTSlicer.py", "Text2CTSlicerLib/nodes.py", "Resources/UI/Text2CTSlicer.ui",
-            "text2ct/requests.py", "text2ct/engines/catalog.py"} <= names
+    assert {"Text2CTSlicer.py", "Text2CTSlicerLib/nodes.py", "Resources/UI/Lesion.ui", "Resources/requirements.txt",
+            "Resources/Templates/Normal-chest.txt", "text2ct/requests.py", "text2ct/engines/catalog.py"} <= names
 
 
 def test_every_file_of_module_and_package_is_installed_and_nothing_else(trees: Trees) -> None:
@@ -139,19 +140,29 @@ def test_the_package_runs_from_the_installed_place_alone(trees: Trees) -> None:
 
 
 def test_the_command_line_answers_from_the_installed_place(trees: Trees) -> None:
-    worker = trees.installed / "Text2CTSlicerLib" / "worker.py"
-    with subprocess.Popen([sys.executable, "-I", "-B", worker, trees.installed, "--version"], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        assert child.stderr is not None
-        assert child.wait(60) == 0, child.stderr.read()
-        assert child.stdout.read().strip()
-
-
-def test_the_module_finds_the_package_that_was_installed_with_it(trees: Trees) -> None:
     code = ("import sys; sys.path.insert(0, sys.argv[1]); sys.dont_write_bytecode = True; "
-            "from Text2CTSlicerLib import backend; backend.make_importable(); import text2ct; print(text2ct.__file__)")
-    for place in (trees.installed, trees.built):
-        done = run(sys.executable, "-I", "-c", code, place)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith(str(place / "text2ct"))
+            "from text2ct.cli.main import main; sys.exit(main(['--version']))")
+    done = run(sys.executable, "-I", "-c", code, trees.installed)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+FLOWS = ("test_packages.py::test_the_package_that_the_module_found_is_the_one_that_runs",
+         "test_flows.py::test_a_report_becomes_a_ct_in_a_local_process_while_slicer_stays_usable",
+         "test_flows.py::test_a_lesion_is_masked_edited_and_painted_into_a_copy")
+
+
+def test_the_installed_module_runs_both_flows_with_the_package_installed_beside_it(trees: Trees) -> None:
+    """In a process of its own, on the stand-in of Slicer, from the installed folder: nothing of the checkout runs."""
+    pytest.importorskip("slicer_core", reason="no slicer-core: the installed module is not run")
+    pytest.importorskip("PySide6", reason="no PySide6: the installed module is not run")
+    before = everything(trees.install)
+    environment = {**os.environ, "TEXT2CT_MODULE": str(trees.installed), "PYTHONDONTWRITEBYTECODE": "1",
+                   "PYTHONPATH": ""}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+               f"--confcutdir={ROOT / 'tests' / 'slicer'}",  # the conftest above imports the package of the checkout
+               *(str(ROOT / "tests" / "slicer" / name) for name in FLOWS)]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    assert "skipped" not in done.stdout
+    assert everything(trees.install) == before

@@ -159,13 +159,15 @@ def main() -> int:
         status = Path(f"/proc/{server.pid}/status").read_text()
         peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1])  # type: ignore[index]
         log = (server.folder / "logs" / "server.log").read_text()
-    defects = len(re.findall(r" ERROR e-[0-9a-f]+ (?!job )", log))  # a job may fail, for want of weights say
+    defects = re.findall(r"ERROR e-[0-9a-f]+ (?!job ).*(?:\n    .*)*", log)  # a job may fail, for want of weights say
     for line, count in sorted(found.statuses.items()):
         print(f"{count:7d}  {line}")
     for line, count in found.failures.most_common():
         print(f"FAILED {count} times: {line}")
+    for defect in defects[:5]:
+        print(defect)
     total = sum(found.statuses.values())
-    print(f"{total} requests, {sum(found.failures.values())} failures, {defects} defects in the log, "
+    print(f"{total} requests, {sum(found.failures.values())} failures, {len(defects)} defects in the log, "
           f"peak memory {peak // 1024} MB, {time.monotonic() - started:.0f} s")
     return 1 if found.failures or defects or peak > MOST_MEMORY_KB else 0
 

@@ -231,6 +231,21 @@ def test_a_blob_just_asked_for_or_under_way_or_of_the_future_is_not_unused(blobs
     assert blobs.complete("ann", future) == 6
 
 
+def test_an_upload_that_ends_while_the_unused_are_looked_for_disturbs_nothing(
+        blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(blobs, "ann", b"old")
+    send(blobs, 0, 10)
+
+    def listed_before_it_ended(home: Path) -> list[os.DirEntry[str]]:
+        entries = disk.files_in(home)
+        (home / f"{sha(DATA)}.part").replace(home / sha(DATA))
+        return entries
+
+    monkeypatch.setattr(blobs_module, "files_in", listed_before_it_ended)
+    assert blobs.drop_unused(lambda owner: set(), 60.0, now=8e9) == len(b"old")
+    assert blobs.complete("ann", sha(DATA)) == 10
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
 def test_blobs_are_for_the_servers_user_only(blobs: Blobs, tmp_path: Path) -> None:
     path = blobs.path("ann", put(blobs, "ann", DATA))

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -331,6 +332,20 @@ def test_behind_a_proxy_addresses_are_those_that_the_proxy_saw(tmp_path: Path) -
                  for n in range(3)]
         assert tried == [401, 401, 429]
         assert server.get("/v1/jobs", key=key, headers={"X-Forwarded-For": "10.0.0.1, 10.0.0.2"}).status_code == 200
+
+
+def test_no_packet_of_an_answer_waits_for_the_one_before_to_be_acknowledged(locked: Served,
+                                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    made, at_once = listening.Connection.connection_made, []
+
+    def noted(self: listening.Connection, transport: Any) -> None:
+        made(self, transport)
+        at_once.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(listening.Connection, "connection_made", noted)
+    assert locked.get("/v1/jobs").status_code == 200
+    assert len(at_once) == 1
+    assert at_once[0] != 0
 
 
 def test_over_the_most_connections_new_ones_are_closed_and_old_ones_stay(locked: Served,

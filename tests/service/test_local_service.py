@@ -6,6 +6,7 @@ inherit; what is left behind is looked for by it in /proc, and at the port.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -27,11 +28,17 @@ from text2ct import client, local_service
 from text2ct.client import Service
 from text2ct.engines.run import run
 from text2ct.errors import Unavailable
-from text2ct.local_service import LocalService
-from text2ct.requests import GenerateCT, Progress
+from text2ct.local_service import LocalService, _first_free, _usual_folders
+from text2ct.requests import GenerateCT, Progress, Result
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
 SMALL = GenerateCT("Small right pleural effusion.", seed=3, shape=(48, 44, 40), spacing=(8, 8, 8))
+
+
+@functools.cache
+def made() -> Result:
+    """What every run of SMALL must make."""
+    return run(SMALL)
 
 
 class Mark(str):
@@ -130,7 +137,7 @@ def test_killed_in_the_middle_of_a_job_it_is_started_again_and_gives_the_same_vo
 
     result = service.run(SMALL, kill)
     assert len(killed) == 2
-    assert result.ct == run(SMALL).ct
+    assert result.ct == made().ct
     assert local.address().url != before.url
     assert local.address().key != before.key
     assert [job.state for job in service.jobs()] == ["done"]
@@ -182,7 +189,7 @@ def test_it_ends_with_its_parent_however_that_ends_and_the_job_is_found_again(
     parent.stdout.close()
     mark.nothing_left(told["url"])
     with LocalService(folder=folder, environment={"MARK": mark}) as local:
-        assert local.service.attach(told["job"]).follow().ct == run(SMALL).ct
+        assert local.service.attach(told["job"]).follow().ct == made().ct
     mark.nothing_left(told["url"])
 
 
@@ -247,22 +254,24 @@ def test_the_examples_of_the_page_about_the_client_are_python_and_the_first_one_
     assert (tmp_path / "local-service/jobs.sqlite").exists()
 
 
-def test_two_programs_of_one_user_have_a_folder_each_and_the_first_is_taken_again(
-        tmp_path: Path, mark: Mark, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_program_of_one_user_has_the_next_folder_and_keeps_it(tmp_path: Path, mark: Mark,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXT2CT_HOME", str(tmp_path))
-    first, second = LocalService(environment={"MARK": mark}), LocalService(environment={"MARK": mark})
-    with first, second:
-        assert [local.folder for local in (first, second)] == [tmp_path / "local-service", tmp_path / "local-service-2"]
-        job = first.service.submit(SMALL).id
-        assert second.service.jobs() == []
-        (serving,) = (pid for pid, line in mark.processes().items() if line.endswith("/local-service "))
-        os.kill(serving, signal.SIGKILL)
-        assert len(first.service.jobs()) == 1  # one that is started again keeps its folder
-        assert second.service.jobs() == []
-        first.stop()
-        with LocalService(environment={"MARK": mark}) as third:
-            assert [one.id for one in third.service.jobs()] == [job]
-    assert mark.processes() == {}
+    first, second, third = (tmp_path / name for name in ("local-service", "local-service-2", "local-service-3"))
+    local = LocalService(environment={"MARK": mark})
+    with _first_free(_usual_folders()) as taken:
+        assert taken == first
+        job = local.start().submit(SMALL).id
+        assert local.folder == second
+        with _first_free(_usual_folders()) as taken:
+            assert taken == third
+    os.kill(mark.server(), signal.SIGKILL)
+    assert [one.id for one in local.service.jobs()] == [job]  # the first is free now, but its jobs are here
+    assert local.folder == second
+    local.stop()
+    assert LocalService().folder == first
+    with _first_free(_usual_folders()) as taken:
+        assert taken == first
 
 
 def test_a_folder_that_another_live_program_has_is_refused_at_once_and_free_when_that_one_is_killed(

@@ -92,6 +92,17 @@ def test_the_http_process_stays_small_and_knows_no_torch_while_images_and_jobs_g
         assert "libtorch" not in Path(f"/proc/{server.pid}/maps").read_text()
 
 
+def test_a_server_has_descriptors_for_all_the_connections_that_it_takes() -> None:
+    resource = pytest.importorskip("resource", reason="this system has no such limits")
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2500:
+        pytest.skip("this machine allows fewer descriptors")
+    run = ("import resource; from text2ct.service.listening import MOST_CONNECTIONS, allow_descriptors; "
+           f"resource.setrlimit(resource.RLIMIT_NOFILE, (256, {hard})); allow_descriptors(); "
+           "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 2 * MOST_CONNECTIONS)")
+    assert subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True).stdout == "True\n"
+
+
 def test_a_stopped_server_ends_its_workers_and_the_next_one_ends_its_jobs(tmp_path: Path) -> None:
     process = start(tmp_path / "server")
     server = announced(process, tmp_path / "server")

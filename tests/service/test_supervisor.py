@@ -319,9 +319,17 @@ def test_each_device_has_a_worker_and_they_run_side_by_side(tmp_path):
         until(lambda: house.supervisor.idle)
 
 
+def test_what_a_killed_worker_was_just_keeping_goes_with_its_job(house):
+    job = house.running("steps")
+    (house.folder / "checkpoints" / f".half.{job}.bin").write_bytes(b"half")
+    house.cancel(job)
+    assert house.ended(job).state == "cancelled"
+    until(lambda: list((house.folder / "checkpoints").iterdir()) == [])
+
+
 def test_previews_show_while_the_job_runs_and_are_no_part_of_the_result(house):
     job = house.do("samples")
-    assert house.said(job.id, "preview")[-1]["part"] == "preview-1.nrrd"
+    assert house.said(job.id, "preview")[-1]["part"] == "preview-1"
     assert house.results.preview(job.id) is None
     assert [part.name for part in house.results.view(job.id).parts] == ["ct"]
 

@@ -93,7 +93,7 @@ def test_orders_cross_the_line_unchanged(message):
 
 
 @pytest.mark.parametrize("message", [
-    Ready(), Beat(5), Step("j", "sampling", 1, 2, 0.5), Preview("j", "preview-1.nrrd"), Note("j", "a line\nanother"),
+    Ready(), Beat(5), Step("j", "sampling", 1, 2, 0.5), Preview("j", "preview-1"), Note("j", "a line\nanother"),
     Saved("j"), Failed("j", "defect", "Sentence.", "account\nof it", True)], ids=lambda m: m.kind)
 def test_reports_cross_the_line_unchanged(message):
     assert report_of(to_line(message)) == message
@@ -154,7 +154,7 @@ def test_steps_are_told_in_order_and_not_all_of_them(heard):
 def test_a_preview_can_be_read_while_the_job_runs_and_is_gone_when_it_is_saved(heard):
     heard.worker.send(heard.order(play("samples")))
     preview = heard.wait(Preview)
-    assert preview.part == "preview-1.nrrd"
+    assert preview.part == "preview-1"
     heard.wait(Saved)
     assert sorted(path.name for path in (heard.folder / "j1").iterdir()) == ["ct.nrrd", "result.json"]
 

@@ -1,4 +1,4 @@
-"""What the tests of the flows share: a panel that runs inside Slicer or in a local process, and a small CT to work on."""
+"""What the tests of the flows share: a panel that runs inside Slicer or in a local process, and a small CT."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ def here(slicer_app: Any, request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-def lacking(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def lacking(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Packages that Slicer's Python has not; take one out of the list to have it."""
     import importlib.metadata
 
@@ -35,7 +35,7 @@ def lacking(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return known(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    yield names
+    return names
 
 
 def test_an_empty_report_is_asked_for(here: Any, turn_until: Turn) -> None:
@@ -92,6 +92,19 @@ def test_a_server_that_is_not_there_is_a_red_lamp_and_a_sentence(panel: Any, tur
     finish(panel, turn_until, 120)
     assert panel.logic.jobs.rows()[0].state == "failed"
     assert "127.0.0.1:9" in status(panel)
+
+
+@pytest.mark.parametrize(("typed", "taken"), [
+    ("gpu.hospital.org:8042", "https://gpu.hospital.org:8042"), ("localhost:9", "http://localhost:9"),
+    ("127.0.0.1:9/", "http://127.0.0.1:9"), ("http://10.0.0.7:9", "http://10.0.0.7:9")])
+def test_an_address_without_a_scheme_is_completed(panel: Any, typed: str, taken: str) -> None:
+    backend = panel.uis["Backend"]
+    backend.backendSection.collapsed = False
+    drive.press(backend.placeBox, qt.Qt.Key_End)
+    backend.addressEdit.text = typed
+    assert panel.backend._take_address()
+    assert panel.logic.settings.servers() == [taken]
+    assert backend.placeBox.currentData == taken
 
 
 def test_a_key_is_kept_in_the_settings_and_never_in_the_scene(panel: Any, tmp_path: Path) -> None:
@@ -213,3 +226,20 @@ def test_sample_data_is_offered_and_made_here(slicer_app: Any, here: Any) -> Non
     source = slicer_app.samples.registered[-1]
     node = source["customDownloader"](source)
     assert "SYNTHETIC sample chest" in node.GetName()
+
+
+def test_a_module_that_cannot_start_says_why_and_does_no_more_harm(
+        module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    def broken(*given: Any) -> None:
+        raise RuntimeError("the package is broken")
+
+    loaded = module("Text2CTSlicer")
+    monkeypatch.setattr(sys.modules["Text2CTSlicer"], "LesionPanel", broken)
+    with pytest.raises(RuntimeError):
+        loaded.widgetRepresentation()
+    assert "cannot start: the package is broken" in loaded.widget.banner.text
+    loaded.widget.enter()
+    loaded.widget.exit()
+    loaded.widget.cleanup()

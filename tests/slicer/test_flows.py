@@ -34,9 +34,9 @@ def test_a_report_becomes_a_ct_in_a_local_process_while_slicer_stays_usable(pane
     red = slicer.app.layoutManager().sliceWidget("Red")
     assert red.mrmlSliceCompositeNode().GetBackgroundVolumeID() == ct.GetID()
     tree = panel.uis["Result"].ledgerTree
-    shown = {tree.topLevelItem(n).text(0): tree.topLevelItem(n).text(2) for n in range(tree.topLevelItemCount)}
-    assert shown["pleural effusion right"] == "shown"
-    assert shown["pneumothorax"] == "not shown"
+    shown = {tree.topLevelItem(n).text(0): tree.topLevelItem(n).text(1) for n in range(tree.topLevelItemCount)}
+    assert shown["pleural effusion right"] == "✓ shown"
+    assert shown["no pneumothorax"] == "✓ not shown"
     assert "seed 0" in panel.uis["Result"].madeLabel.text
 
 
@@ -69,7 +69,7 @@ def test_a_server_that_is_killed_mid_job_comes_back_and_finishes_it(panel: Any, 
 def test_a_job_is_found_again_after_slicer_was_gone(panel: Any, module: Any, turn_until: Turn) -> None:
     write(panel, REPORT)
     drive.click(panel.uis["Report"].generateButton)
-    turn_until(lambda: panel.logic.settings.jobs(), 120)
+    turn_until(panel.logic.settings.jobs, 120)
     panel.cleanup()
     assert volumes() == []
     again = module("Text2CTSlicer")

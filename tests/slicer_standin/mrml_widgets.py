@@ -86,6 +86,14 @@ class qMRMLCollapsibleButton(_Scene, ctkCollapsibleButton):
     _signals = SCENE_SIGNAL
 
 
+def eliding_box() -> QtWidgets.QComboBox:
+    """A menu that cuts long names, as ctkComboBox does, and never makes a panel wider."""
+    box = QtWidgets.QComboBox()
+    box.sizeAdjustPolicy = QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon
+    box.minimumContentsLength = 5
+    return box
+
+
 @model
 class qMRMLNodeComboBox(QtWidgets.QWidget):
     """Disabled until it has a scene; chooses the first node by itself unless None is allowed."""
@@ -119,7 +127,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         super().__init__(parent)
         self._scene, self._id, self._ids, self._filling, self._watch = None, "", [], False, Watch(self)
         self._attributes: list[tuple[str, str, str | None]] = []
-        self._box = QtWidgets.QComboBox()
+        self._box = eliding_box()
         row(self, self._box)
         self._box.connect("activated(int)", lambda index: self._choose(self._ids[index]))
         self.enabled = False

@@ -9,7 +9,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Property, Signal
 
 from .ctk_widgets import row, setter, stored
-from .mrml_widgets import SCENE_SIGNAL, Watch, _must_be, _Scene, qMRMLNodeComboBox
+from .mrml_widgets import SCENE_SIGNAL, Watch, _must_be, _Scene, eliding_box, qMRMLNodeComboBox
 from .pythonqt import SET_PROPERTY, model
 from .signals import fire
 
@@ -47,7 +47,7 @@ class qMRMLSegmentSelectorWidget(_Scene, QtWidgets.QWidget):
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
-        self._nodes, self._box, self._watch = qMRMLNodeComboBox(), QtWidgets.QComboBox(), Watch(self)
+        self._nodes, self._box, self._watch = qMRMLNodeComboBox(), eliding_box(), Watch(self)
         self._segment, self._many, self._ids = "", (), []
         self._nodes.nodeTypes, self._nodes.noneEnabled = ["vtkMRMLSegmentationNode"], True
         self._nodes.addEnabled = False

@@ -133,6 +133,7 @@ class SliceView(View):
         self._mapper.SetColorLevel(127.5)
         self._actor.SetMapper(self._mapper)
         self._actor.GetProperty().SetDisplayLocationToBackground()
+        self._under = self._layer_below()
         self.managers.SetMRMLDisplayableNode(self.node)
         self._style = slicer.vtkMRMLSliceViewInteractorStyle()
         self._style.SetSliceLogic(self.logic)
@@ -143,11 +144,20 @@ class SliceView(View):
     def render(self) -> None:
         self._mapper.SetInputConnection(self.logic.GetImageDataConnection())
         has_image = self.logic.GetSliceCompositeNode().GetBackgroundVolumeID() is not None
-        if has_image and not self.renderer.HasViewProp(self._actor):
-            self.renderer.AddViewProp(self._actor)
+        if has_image and not self._under.HasViewProp(self._actor):
+            self._under.AddViewProp(self._actor)
         if not has_image:
-            self.renderer.RemoveViewProp(self._actor)
+            self._under.RemoveViewProp(self._actor)
         super().render()
+
+    def _layer_below(self) -> Any:
+        """A renderer for the image alone: in one layer with it, half transparent things would hide it."""
+        below = vtk.vtkRenderer()
+        below.InteractiveOff()
+        self.window.SetNumberOfLayers(2)
+        self.renderer.SetLayer(1)
+        self.window.AddRenderer(below)
+        return below
 
     def fit(self) -> None:
         self.logic.FitSliceToBackground()

@@ -106,13 +106,14 @@ class Blobs:
         return freed
 
     def _drop(self, entry: os.DirEntry[str], needed: set[str], older_than_s: float, now: float) -> int:
-        path, status = Path(entry.path), entry.stat(follow_symlinks=False)
-        sha = entry.name.removesuffix(PART)
-        if sha in needed or path.with_name(sha) in self._open or max(0.0, now - status.st_mtime) < older_than_s:
+        path, sha = Path(entry.path), entry.name.removesuffix(PART)
+        if sha in needed or path.with_name(sha) in self._open:
             return 0
-        with suppress(OSError):
-            path.unlink()
-            return status.st_size
+        with suppress(OSError):  # an upload may just have ended, and its piece be gone
+            status = entry.stat(follow_symlinks=False)
+            if max(0.0, now - status.st_mtime) >= older_than_s:
+                path.unlink()
+                return status.st_size
         return 0
 
     def _judge(self, path: Path, start: int, total: int) -> None:

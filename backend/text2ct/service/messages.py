@@ -86,7 +86,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Preview:
-    """A file of the workspace shows the image as it forms."""
+    """A part that can be fetched while the job runs shows the image as it forms."""
 
     kind: ClassVar[str] = "preview"
     job: str

@@ -43,11 +43,11 @@ def save(result: Result, workspace: Path) -> None:
 
 
 def save_preview(ct: CTVolume, workspace: Path, number: int) -> str:
-    """The image as it forms, thinned so that it costs little; its name appears when it is whole."""
-    name = f"preview-{number}.nrrd"
-    unfinished = workspace / f".{name}"
+    """The image as it forms, thinned so that it costs little; its part's name. The file appears when it is whole."""
+    name = f"preview-{number}"
+    unfinished = workspace / f".{name}.nrrd"
     parcels.write_ct(thinned(ct, _PREVIEW_VOXELS), unfinished)
-    unfinished.replace(workspace / name)
+    unfinished.replace(workspace / f"{name}.nrrd")
     (workspace / f"preview-{number - 2}.nrrd").unlink(missing_ok=True)
     return name
 

@@ -273,6 +273,7 @@ class SqliteStore:
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     db.row_factory = sqlite3.Row
+    db.execute("PRAGMA cache_size = -500")  # KiB; the system keeps the file's pages anyway
     db.execute("PRAGMA secure_delete = ON")  # the texts of forgotten jobs don't stay in free pages
     return db
 
