@@ -172,7 +172,7 @@ def test_the_engines_listed_are_those_of_the_catalog() -> None:
     (["generate", "--report", "Normal.", "-o", "x.jpg"], 2, "no format"),
     (["generate", "--report", "Normal.", "-o", "x", "--engine", "magic"], 2, "use one of: phantom"),
     (["generate", "--report", "Normal.", "-o", "x", "--engine", "generatect"], 6, "not in this release"),
-    (["generate", "--report", "Normal.", "-o", "x", "--engine", "text2ct"], 5, "text2ct weights download text2ct/published"),
+    (["generate", "--report", "Normal.", "-o", "x", "--engine", "text2ct"], 5, "weights download text2ct/published"),
     (["generate", "--report", "Normal.", "-o", "x", "--seed", "-4"], 2, "seed"),
     (["generate", "--report", "Normal.", "-o", "x", "--shape", "9999", "9", "9"], 2, "impossible"),
     (["generate", "--report", "Normal.", "-o", "x", "--device", "cuda"], 2, "runs on cpu"),
