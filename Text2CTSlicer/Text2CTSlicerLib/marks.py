@@ -61,10 +61,11 @@ def read(report: str) -> Reading:
 
 
 def name_of(finding: Finding | None) -> str:
-    """A short name for a result: its first finding, with side and lobe."""
+    """A short name for a result: its first finding, with its lobe or else its side."""
     if finding is None:
         return _("chest CT")
-    return " ".join(filter(None, [finding.side, "/".join(finding.lobe), finding.kind.replace("_", " ")]))
+    where = "/".join(finding.lobe) or finding.side
+    return " ".join(filter(None, [where, finding.kind.replace("_", " ")]))
 
 
 def in_words(finding: Finding) -> str:

@@ -30,6 +30,12 @@ def phantom() -> Callable[..., Drawing]:
 
 
 @pytest.fixture(scope="session")
+def patient() -> Callable[..., Drawing]:
+    """Draws findings into the patient of a given seed."""
+    return lambda seed, *findings: draw(findings, seed, GRID)
+
+
+@pytest.fixture(scope="session")
 def real_ct(shared: Path) -> Callable[[str], CTVolume]:
     """Reads one of the real CTs by the beginning of its name."""
 

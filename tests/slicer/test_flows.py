@@ -29,7 +29,7 @@ def test_a_report_becomes_a_ct_in_a_local_process_while_slicer_stays_usable(pane
     turning = generate(panel, turn_until, "22 mm nodule in the left upper lobe. " + REPORT)
     assert turning.per_second > 20
     (ct,) = volumes()
-    assert ct.GetName() == "SYNTHETIC left LUL lung nodule (phantom, seed 0)"
+    assert ct.GetName() == "SYNTHETIC LUL lung nodule (phantom, seed 0)"
     assert (ct.GetDisplayNode().GetWindow(), ct.GetDisplayNode().GetLevel()) == (1400, -500)
     red = slicer.app.layoutManager().sliceWidget("Red")
     assert red.mrmlSliceCompositeNode().GetBackgroundVolumeID() == ct.GetID()

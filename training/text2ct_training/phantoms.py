@@ -50,13 +50,21 @@ class PhantomTap:
 
     def case(self, index: int) -> PhantomCase:
         """Case number `index`, drawn now."""
-        stream = np.random.SeedSequence([self.seed, _STREAMS[self.split], index])
-        patient, what, words = stream.spawn(3)
-        findings = random_findings(np.random.default_rng(what))
-        report = write_report(findings, np.random.default_rng(words), self.split)
+        patient, findings, report = self._told(index)
         seed = int(patient.generate_state(1, np.uint64)[0] >> np.uint64(1))
         drawing = draw(findings, seed, self.grid)
         return PhantomCase(index, seed, drawing.ct, drawing.labels, report, drawing.drawn)
+
+    def words(self, index: int) -> tuple[str, tuple[Finding, ...]]:
+        """The report of a case and the findings that it states, without drawing them."""
+        _, findings, report = self._told(index)
+        return report, findings
+
+    def _told(self, index: int) -> tuple[np.random.SeedSequence, tuple[Finding, ...], str]:
+        stream = np.random.SeedSequence([self.seed, _STREAMS[self.split], index])
+        patient, what, words = stream.spawn(3)
+        findings = random_findings(np.random.default_rng(what))
+        return patient, findings, write_report(findings, np.random.default_rng(words), self.split)
 
     def from_case(self, index: int) -> PhantomTap:
         """The same tap, to go on at this case number."""
