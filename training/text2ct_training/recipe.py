@@ -1,0 +1,272 @@
+"""A training run as a value: what is trained, on what, how, and where the result goes.
+
+A recipe is a TOML file. Each of its tables becomes a frozen dataclass, and the dataclass is
+the only list of what may be said: a name that it does not have, or a value of another kind,
+is refused with a sentence before anything is built. The sizes of the networks are the
+engine's own dataclasses, so that what is trained is what is run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from text2ct.engines.text2ct.config import ModelSizes, TextSizes, UNetSizes, VAESizes
+from text2ct.engines.text2ct.vision import VisionSizes
+from text2ct.errors import BadInput, Unavailable
+
+Kind = TypeVar("Kind")
+_FREE = ("out", "run.steps", "run.save_every", "run.keep", "run.log_every", "run.validate_every", "run.export",
+         "data.workers")
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the numbers of a network are changed, and how often that is kept and looked at.
+
+    `batch` is for each process; a step sees batch x accumulate x processes examples.
+    `clip` and `average` (the decay of the moving average) are off at 0, as published.
+    """
+
+    steps: int = 1000
+    batch: int = 4
+    accumulate: int = 1
+    optimiser: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "polynomial", "cosine"] = "polynomial"
+    warm_up: int = 0
+    clip: float = 0.0
+    average: float = 0.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: int = 0
+    save_every: int = 1000
+    keep: int = 2
+    log_every: int = 20
+    validate_every: int = 0
+    validation: int = 32
+    export: Literal["float32", "float16"] = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "accumulate", "save_every", "keep", "log_every", "validation"):
+            _in_bounds(name, getattr(self, name), 1)
+        for name in ("learning_rate", "weight_decay", "warm_up", "clip", "validate_every", "seed"):
+            _in_bounds(name, getattr(self, name), 0)
+        _in_bounds("average", self.average, 0, below=1)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where examples come from.
+
+    "phantom" draws them; "files" reads the CTs and reports of a list (see `ct_rate`);
+    "shards" reads latents and embeddings that the task "latents" wrote.
+    """
+
+    source: Literal["phantom", "files", "shards"] = "phantom"
+    place: str = ""
+    held_out: str = ""
+    shape: tuple[int, int, int] = (128, 96, 64)
+    spacing: tuple[float, float, float] = (3.0, 3.0, 5.0)
+    crop: tuple[int, int, int] = (0, 0, 0)
+    seed: int = 0
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class FlowLoss:
+    """The published loss of the UNet. A `scale_factor` of 0 is measured on the first `measured` latents."""
+
+    drop: float = 0.1
+    distance: Literal["l1", "l2"] = "l1"
+    scale_factor: float = 0.0
+    measured: int = 4
+
+
+@dataclass(frozen=True)
+class CoderLoss:
+    """Weights of the parts of the VAE's loss. `lung` and `finding` are added to the weight 1 of each voxel there."""
+
+    kl: float = 1e-6
+    gradient: float = 0.0
+    features: float = 0.0
+    adversarial: float = 0.0
+    adversarial_from: int = 0
+    critic_width: int = 32
+    critic_learning_rate: float = 1e-4
+    lung: float = 0.0
+    finding: float = 0.0
+
+
+@dataclass(frozen=True)
+class TextLoss:
+    """Weights of the two lessons of the text tower: the matching CT, and the findings that the report states."""
+
+    contrast: float = 1.0
+    findings: float = 0.0
+    codebook: Literal["fixed", "none"] = "fixed"
+
+
+@dataclass(frozen=True)
+class UNetRecipe:
+    task: Literal["unet"]
+    out: str
+    run: Run = field(default_factory=Run)
+    data: Data = field(default_factory=Data)
+    model: UNetSizes = field(default_factory=UNetSizes)
+    loss: FlowLoss = field(default_factory=FlowLoss)
+
+
+@dataclass(frozen=True)
+class VAERecipe:
+    task: Literal["vae"]
+    out: str
+    run: Run = field(default_factory=Run)
+    data: Data = field(default_factory=Data)
+    model: VAESizes = field(default_factory=VAESizes)
+    loss: CoderLoss = field(default_factory=CoderLoss)
+
+
+@dataclass(frozen=True)
+class TextRecipe:
+    task: Literal["text"]
+    out: str
+    run: Run = field(default_factory=Run)
+    data: Data = field(default_factory=Data)
+    model: TextSizes = field(default_factory=TextSizes)
+    vision: VisionSizes = field(default_factory=VisionSizes)
+    loss: TextLoss = field(default_factory=TextLoss)
+
+
+@dataclass(frozen=True)
+class LatentsRecipe:
+    """Not a training: CTs and reports through a finished VAE and text tower, once, into shards."""
+
+    task: Literal["latents"]
+    out: str
+    vae: str
+    text: str
+    count: int
+    held_out: int = 0
+    batch: int = 1
+    per_shard: int = 64
+    kind: Literal["float32", "float16"] = "float32"
+    data: Data = field(default_factory=Data)
+    sizes: ModelSizes = field(default_factory=ModelSizes)
+
+
+def _in_bounds(name: str, value: float, least: float, below: float = float("inf")) -> None:
+    if not least <= value < below:
+        more = f" and less than {below}" if below != float("inf") else ""
+        raise BadInput(f"{name} = {value}; it must be at least {least}{more}.")
+
+
+TrainingRecipe = UNetRecipe | VAERecipe | TextRecipe
+Recipe = TrainingRecipe | LatentsRecipe
+_RECIPES: Mapping[str, type[Recipe]] = {"unet": UNetRecipe, "vae": VAERecipe, "text": TextRecipe,
+                                        "latents": LatentsRecipe}
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a TOML file."""
+    table = _toml(path)
+    kind = _RECIPES.get(str(table.get("task")))
+    if kind is None:
+        raise BadInput(f"{path.name}: task is {table.get('task')!r}; say one of {', '.join(_RECIPES)}.")
+    recipe: Recipe = checked(kind, table, path.name)
+    return recipe
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return _parsed(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"The recipe {path} cannot be read ({error.strerror}); check the name.") from None
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise BadInput(f"{path.name} is not TOML: {error}.") from None
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+
+        return tomllib.loads(text)
+    else:
+        raise Unavailable("Recipes are TOML, which Python reads itself from 3.11 on; train with Python 3.11 or newer.")
+
+
+def checked(kind: type[Kind], table: Mapping[str, Any], where: str) -> Kind:
+    """A dataclass filled from a table that names only its fields, with values of their kinds."""
+    known = [one.name for one in fields(kind)]  # type: ignore[arg-type]
+    for name in table:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise BadInput(f"{where} has a setting '{name}' that does not exist; "
+                           + (f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(known)}."))
+    kinds = get_type_hints(kind)
+    values = {name: _value(kinds[name], value, f"{where}: {name}") for name, value in table.items()}
+    try:
+        return kind(**values)
+    except TypeError:
+        missing = [name for name in known if name not in values and _required(kind, name)]
+        raise BadInput(f"{where} lacks {' and '.join(missing)}; add it.") from None
+
+
+def _required(kind: type[Any], name: str) -> bool:
+    one = next(entry for entry in fields(kind) if entry.name == name)
+    return repr(one.default) == repr(one.default_factory)  # both missing
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    """The value as the field wants it; whole numbers serve as decimals, lists as tuples, tables as dataclasses."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
+        return checked(kind, value, where)
+    if origin is Literal and value in inner:
+        return value
+    if origin is tuple and isinstance(value, list):
+        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
+        if len(kinds) == len(value):
+            return tuple(_value(one, each, where) for one, each in zip(kinds, value, strict=True))
+    if kind is float and type(value) in (int, float):
+        return float(value)
+    if kind in (int, str, bool) and type(value) is kind:
+        return value
+    raise BadInput(f"{where} = {json.dumps(value, default=str)} cannot be; it wants {_said(kind)}.")
+
+
+def _said(kind: Any) -> str:
+    """A kind of value in words."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return "one of " + ", ".join(json.dumps(one) for one in inner)
+    if origin is tuple:
+        many = "a list" if inner[-1] is Ellipsis else f"a list of {len(inner)}"
+        return f"{many}, each {_said(inner[0])}"
+    if origin in (Union, UnionType) or is_dataclass(kind):
+        return "a table"
+    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]
+
+
+def settings(recipe: Recipe) -> dict[str, Any]:
+    """A recipe flat, {"run.batch": 4, ...}: what a checkpoint remembers of it."""
+    return dict(_flat(json.loads(json.dumps(asdict(recipe))), ""))
+
+
+def _flat(table: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for name, value in table.items():
+        pairs += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+    return pairs
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Settings in which a recipe no longer is the one that a checkpoint was made with, but for harmless ones."""
+    return [f"{name} was {old.get(name)}, is {new.get(name)}" for name in sorted({*old, *new})
+            if name not in _FREE and old.get(name) != new.get(name)]

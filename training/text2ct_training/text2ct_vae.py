@@ -1,0 +1,172 @@
+"""Training of the autoencoder: reconstruction, a tight latent, and two judges against blur.
+
+Plain absolute error takes the median of what may be there, and so wipes out vessels and
+nodules. Hence the weights: each voxel counts 1, more in the lungs, much more where a
+finding was drawn. The step from voxel to voxel counts too (`gradient`), and so do the
+answers of fixed random convolutions (`features`, a perceptual loss that needs no foreign
+weights) and of a critic that learns to tell CTs from reconstructions (`adversarial`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from text2ct.engines.text2ct.config import VAESizes
+from text2ct.engines.text2ct.vae import VAE
+from text2ct.errors import BadInput
+from text2ct.report.grammar import Split
+
+from .data import Batch, Examples, Studies, dice, noise, studies
+from .recipe import CoderLoss, VAERecipe
+from .turns import State, Task, Turn, Weights, part
+
+_FEATURE_WIDTHS = (8, 16, 32)
+
+
+class Critic(nn.Module):
+    """How real each patch of a CT looks: a number for each, high for real."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        widths = (1, width, width * 2, width * 4)
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Conv3d(before, after, 4, 2, 1), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Conv3d(widths[-1], 1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return cast(Tensor, self.layers(image))
+
+
+class RandomFeatures(nn.Module):
+    """Fixed random convolutions at three scales: small structures change their answers more than they change a mean."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        made = torch.Generator().manual_seed(seed)
+        for level, (before, after) in enumerate(pairwise((1, *_FEATURE_WIDTHS))):
+            kernel = torch.randn(after, before, 3, 3, 3, generator=made)
+            self.register_buffer(f"kernel_{level}", kernel / kernel.flatten(1).norm(dim=1)[:, None, None, None, None])
+
+    def forward(self, image: Tensor) -> Iterator[Tensor]:
+        for level in range(len(_FEATURE_WIDTHS)):
+            image = functional.leaky_relu(functional.conv3d(image, self.get_buffer(f"kernel_{level}"), padding=1), 0.2)
+            yield image
+            image = functional.avg_pool3d(image, 2)
+
+
+class CoderTurn(Turn):
+    """The autoencoder and its loss. The critic is asked here, but never changed."""
+
+    def __init__(self, vae: VAE, critic: Critic | None, loss: CoderLoss) -> None:
+        super().__init__()
+        self.vae = vae
+        self.features = RandomFeatures() if loss.features else None
+        self.weights_of_loss = loss
+        self._asked = (critic,)  # in a tuple, so that it is no part of this module
+
+    def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        wanted, weights = batch["image"], self.weights_of_loss
+        made, mean, deviation = self.vae(wanted, batch["noise"])
+        made, mean, deviation = made.float(), mean.float(), deviation.float()
+        voxel = 1 + weights.lung * batch["lungs"] + weights.finding * batch["marked"]
+        parts = {"voxels": (voxel * (made - wanted).abs()).mean(), "kl": kl(mean, deviation)}
+        loss = parts["voxels"] + weights.kl * parts["kl"]
+        if weights.gradient:
+            parts["gradient"] = gradient_error(made, wanted, voxel)
+            loss = loss + weights.gradient * parts["gradient"]
+        if self.features is not None:
+            pairs = zip(self.features(made), self.features(wanted), strict=True)
+            parts["features"] = torch.stack([(a - b).abs().mean() for a, b in pairs]).mean()
+            loss = loss + weights.features * parts["features"]
+        critic = self._asked[0]
+        if critic is not None and step >= weights.adversarial_from:
+            parts["fooled"] = -functional_call(critic, _fixed(critic), (made,)).float().mean()
+            loss = loss + weights.adversarial * parts["fooled"]
+        return {"loss": loss, **parts}
+
+    def finished(self, state: State) -> list[Weights]:
+        return [Weights("autoencoder", part(state, "vae."))]
+
+
+class CriticTurn(Turn):
+    """The critic and its loss: CTs above 1, reconstructions below -1."""
+
+    averaged = False
+
+    def __init__(self, critic: Critic, vae: VAE, loss: CoderLoss) -> None:
+        super().__init__()
+        self.critic = critic
+        self.begin = loss.adversarial_from
+        self.learning_rate = loss.critic_learning_rate
+        self._judged = (vae,)
+
+    def active(self, step: int) -> bool:
+        return step >= self.begin
+
+    def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        with torch.no_grad():
+            made = self._judged[0](batch["image"], batch["noise"])[0].float()
+        real, fake = self.critic(batch["image"]).float(), self.critic(made).float()
+        return {"loss": (functional.relu(1 - real) + functional.relu(1 + fake)).mean() / 2}
+
+
+def kl(mean: Tensor, deviation: Tensor) -> Tensor:
+    """How far the latent is from plain noise, per number."""
+    variance = deviation.square()
+    return 0.5 * (mean.square() + variance - variance.clamp_min(1e-12).log() - 1).mean()
+
+
+def gradient_error(made: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    """How much the steps between neighbours differ, along the three axes."""
+    difference = made - wanted
+    steps = [(difference.diff(dim=axis).abs() * weight.narrow(axis, 1, weight.shape[axis] - 1)).mean()
+             for axis in (2, 3, 4)]
+    return torch.stack(steps).mean()
+
+
+def _fixed(network: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach() for name, parameter in network.named_parameters()}
+
+
+class ImageExamples(Examples):
+    """CTs, whole or in crops, with their masks and the noise of their latent."""
+
+    def __init__(self, source: Studies, recipe: VAERecipe, split: Split) -> None:
+        self.source, self.split, self.sizes = source, split, recipe.model
+        self.crop, self.seed = recipe.data.crop, recipe.run.seed
+
+    def __getitem__(self, index: int) -> Batch:
+        study, rng = self.source.study(index), dice(self.seed, self.split, index)
+        shape = study.image.shape[1:]
+        size = [n if c == 0 else c for n, c in zip(shape, self.crop, strict=True)]
+        low = [int(rng.integers(n - c + 1)) for n, c in zip(shape, size, strict=True)]
+        window = (slice(None), *(slice(a, a + c) for a, c in zip(low, size, strict=True)))
+        latent = [self.sizes.latent_channels, *(c // self.sizes.factor for c in size)]
+        return {"image": study.image[window], "lungs": study.lungs[window], "marked": study.marked[window],
+                "noise": noise(rng, latent)}
+
+
+def vae_task(recipe: VAERecipe) -> Task:
+    _check(recipe.data.shape, recipe.data.crop, recipe.model)
+    vae, loss = VAE(recipe.model), recipe.loss
+    critic = Critic(loss.critic_width) if loss.adversarial else None
+    turns: dict[str, Turn] = {"coder": CoderTurn(vae, critic, loss)}
+    if critic is not None:
+        turns["critic"] = CriticTurn(critic, vae, loss)
+    return Task(turns, ImageExamples(studies(recipe.data, "train"), recipe, "train"),
+                ImageExamples(studies(recipe.data, "held-out"), recipe, "held-out"))
+
+
+def _check(shape: tuple[int, ...], crop: tuple[int, ...], sizes: VAESizes) -> None:
+    for n, c in zip(shape, crop, strict=True):
+        if c < 0 or c > n or (c or n) % sizes.factor:
+            raise BadInput(f"The crop {list(crop)} of {list(shape)} voxels does not fit the model; each size must "
+                           f"be a multiple of {sizes.factor}, and no crop larger than the CT (0 takes all).")
