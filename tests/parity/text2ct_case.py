@@ -19,14 +19,13 @@ import numpy as np
 import torch
 from harness import Row, compare, compare_share
 from torch import Tensor
-from torch.nn import functional
 
 from text2ct.diffusion import rectified_flow
 from text2ct.diffusion.guidance import guided
 from text2ct.diffusion.solvers import euler
 from text2ct.engines.text2ct import preparation, weights, windows
 from text2ct.engines.text2ct.config import ModelSizes, from_model_def
-from text2ct.engines.text2ct.intensity import spacing_input, to_hu
+from text2ct.engines.text2ct.intensity import SPACING_SCALE, spacing_input, to_hu
 from text2ct.engines.text2ct.text import TextTower, as_ids
 from text2ct.engines.text2ct.tokenizer import tokens
 from text2ct.engines.text2ct.unet import UNet
@@ -34,6 +33,7 @@ from text2ct.engines.text2ct.vae import VAE
 from text2ct.engines.text2ct.vision import VisionSizes, VisionTower, vision_tensors
 from text2ct.volume import CTVolume
 from text2ct.weights.checkpoint import open_checkpoint
+from text2ct_training.text2ct_unet import flow_step
 
 TEXT, FIELD, GIVEN, CODER, TIGHT = 2e-5, 5e-5, 2e-4, 1e-4, 1e-9
 Arrays = Mapping[str, np.ndarray]
@@ -271,22 +271,19 @@ def _training(case: Case) -> Iterator[Row]:
     factor = 1 / latents.std()
     yield compare("scale factor of a batch", factor, data["scale_factor"], 1e-5)
     clean, noise = latents * factor, _t(data["noise"])
-    times = rectified_flow.training_times(_t(data["uniform_u"]), latents.shape[2:])
-    yield compare("training times", times, data["timesteps"], 1e-3)
-    noisy = rectified_flow.noised(clean, noise, times)
-    yield compare("noised latents", noisy[..., ::2, ::2, ::2], data["noisy_stride2"], 1e-4)
-    context = torch.where(_t(data["drop_mask"])[:, None, None], 0.0, _t(data["cond"]))
     unet = case.unet
     for parameter in unet.parameters():
         parameter.requires_grad_(True)
     optimiser = torch.optim.Adam(unet.parameters(), lr=float(data["lr_initial"]))
     schedule = torch.optim.lr_scheduler.PolynomialLR(optimiser, int(data["lr_total_iters"]), power=2.0)
     with torch.enable_grad():
-        out = unet(noisy, times, context, _t(data["spacing_tensor"]), _t(data["class_labels"]))
-        loss = functional.l1_loss(out, rectified_flow.velocity_target(clean, noise))
-        loss.backward()
-    yield compare("output in training", out[..., ::2, ::2, ::2], data["model_output_stride2"], FIELD)
-    yield compare("loss", loss, data["loss"], 1e-5)
+        step = flow_step(unet, clean, _t(data["cond"]), _t(data["spacing_tensor"]) / SPACING_SCALE,
+                         _t(data["uniform_u"]), noise, _t(data["drop_mask"]), modality=_t(data["class_labels"]))
+        step.loss.backward()
+    yield compare("training times", step.times, data["timesteps"], 1e-3)
+    yield compare("noised latents", step.noisy[..., ::2, ::2, ::2], data["noisy_stride2"], 1e-4)
+    yield compare("output in training", step.output.detach()[..., ::2, ::2, ::2], data["model_output_stride2"], FIELD)
+    yield compare("loss", step.loss.detach(), data["loss"], 1e-5)
     # the published key and query of the report never get a gradient that matters; None counts as zero
     squares = [p.grad.double().square().sum() for p in unet.parameters() if p.grad is not None]
     yield compare("gradient norm (relative)", torch.stack(squares).sum().sqrt(), data["grad_norm"], 1e-4, relative=True)

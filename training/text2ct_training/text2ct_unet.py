@@ -43,12 +43,12 @@ class FlowStep:
 
 
 def flow_step(unet: UNet, clean: Tensor, context: Tensor, spacing: Tensor, uniform: Tensor, noise: Tensor,
-              dropped: Tensor, distance: str = "l1") -> FlowStep:
+              dropped: Tensor, distance: str = "l1", modality: Tensor | None = None) -> FlowStep:
     """The loss for scaled latents (B, C, X, Y, Z), reports (B, 1, W), spacings in mm, and given draws."""
     times = rectified_flow.training_times(uniform, clean.shape[2:])
     noisy = rectified_flow.noised(clean, noise, times)
     told = torch.where(dropped[:, None, None], 0.0, context)
-    labels = torch.full((len(clean),), CT_MODALITY, device=clean.device)
+    labels = torch.full((len(clean),), CT_MODALITY, device=clean.device) if modality is None else modality
     output = unet(noisy, times, told, spacing * SPACING_SCALE, labels)
     target = rectified_flow.velocity_target(clean, noise)
     measure = functional.l1_loss if distance == "l1" else functional.mse_loss
