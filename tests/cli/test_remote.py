@@ -121,7 +121,7 @@ def test_a_job_is_listed_shown_followed_and_fetched_with_its_whole_account(
 
 
 def test_watching_ends_and_the_job_goes_on(local: LocalService, server: list[str]) -> None:
-    job = local.service.submit(GenerateCT(REPORT, seed=78))
+    job = local.service.submit(GenerateCT(REPORT, seed=78, preset="best"))
     follow = [sys.executable, "-m", "text2ct", "jobs", "follow", job.id, "--progress", "json", *server]
     process = subprocess.Popen(follow, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stderr is not None
