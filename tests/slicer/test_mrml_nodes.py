@@ -163,6 +163,22 @@ def test_the_account_and_its_proof_survive_a_saved_scene(ct: CTVolume, labels: L
     assert "Effusion." in slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLTextNode").GetText()
 
 
+def test_everything_is_found_again_in_a_scene_bundle(ct: CTVolume, labels: LabelVolume, tmp_path: Path) -> None:
+    entry = LedgerEntry(Finding("pleural_effusion", side="right"), "shown", "fluid", True, 210.4, "ml", (1, 2, 3))
+    nodes.add_result(Result(PROVENANCE, ct, (labels,), (entry,)), "x", report="Effusion.")
+    assert slicer.mrmlScene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear()
+    assert slicer.mrmlScene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    volume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+    segmentation, ledger, account = accounts.tied(volume)
+    read = reading.ct_from(volume)
+    assert (read.voxels == ct.voxels).all()
+    assert read.same_grid(ct, 1e-6)
+    assert accounts.verify(volume) == accounts.verify(segmentation) == []
+    assert accounts.ledger_rows(ledger)[0].place == (1, 2, 3)
+    assert "Effusion." in account.GetText()
+
+
 def save_all(folder: Path) -> bool:
     """Write the scene and every storable node beside it, as Slicer's save dialog does."""
     endings = {"vtkMRMLScalarVolumeNode": ".nrrd", "vtkMRMLSegmentationNode": ".seg.nrrd", "vtkMRMLTextNode": ".txt"}
