@@ -62,8 +62,10 @@ def is_lesion(chest: Chest, spot: Spot) -> bool:
         return score >= limit and spot.alone > 0.5 and spot.rim_hu < LIMITS["spot rim"].shown
     central = abs(spot.place[0] - chest.lungs.midline) < _CENTRAL_MM
     limit = LIMITS["central spot" if central else "peripheral spot"].shown
-    return (spot.strength * _faintness(spot) * spot.alone >= limit and spot.alone > LIMITS["spot alone"].shown
-            and spot.roundness > LIMITS["spot round"].shown and spot.rim_hu < -550)
+    convex = spot.strength * _faintness(spot) * spot.alone
+    # A vessel that hangs on a nodule spoils its outline, but not how it falls off on all sides.
+    round_enough = spot.roundness > LIMITS["spot round"].shown or convex >= LIMITS["convincing spot"].shown
+    return convex >= limit and round_enough and spot.alone > LIMITS["spot alone"].shown and spot.rim_hu < -550
 
 
 def _faintness(spot: Spot) -> float:
