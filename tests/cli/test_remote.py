@@ -126,7 +126,7 @@ def test_watching_ends_and_the_job_goes_on(local: LocalService, server: list[str
     process = subprocess.Popen(follow, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stderr is not None
     process.stderr.readline()
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.splitlines()[-1].startswith("The job goes on;")
