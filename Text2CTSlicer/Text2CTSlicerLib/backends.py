@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -128,14 +129,15 @@ class _InThread:
             self._turn.release()
 
 
-class _OverService:
+class _OverService(ABC):
     """What the two backends with a service behind them share."""
 
     key = ""
     title = ""
 
+    @abstractmethod
     def _service(self) -> Service:
-        raise NotImplementedError
+        """The service, there and ready to be asked."""
 
     def check(self) -> Lamp:
         import text2ct

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -17,6 +18,8 @@ from .settings import Settings
 from .tasks import Tasks
 
 _MIDDLE_GREY = 128
+
+LAST_SEED = 2**31 - 1  # what a QSpinBox can hold
 
 
 @dataclass
@@ -60,3 +63,8 @@ def colours_for(widget: qt.QWidget) -> dict[str, str]:
 def chosen(box: qt.QComboBox, default: Any = "") -> Any:
     """The id of what is chosen in a menu."""
     return box.currentData if box.count > 0 else default
+
+
+def another_seed() -> int:
+    """A seed by chance, for the dice."""
+    return secrets.randbelow(LAST_SEED)

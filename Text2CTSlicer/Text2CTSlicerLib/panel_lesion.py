@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -13,14 +12,13 @@ from slicer.i18n import tr as _
 
 from . import boxes, display, nodes, reading
 from .backends import for_task
-from .context import Context, chosen, fill
+from .context import Context, another_seed, chosen, fill
 from .drawing import BoxDrawing
 from .lesions import Plan, deliver_mask, paint_all
 
 if TYPE_CHECKING:
     from text2ct.requests import InsertLesion
 
-_LAST_SEED = 2**31 - 1
 _AS_IT_COMES = ""
 
 
@@ -194,4 +192,4 @@ class LesionPanel:
             before = self._menus[name] = menu
 
     def _roll(self) -> None:
-        self._ui.lesionSeedBox.value = secrets.randbelow(_LAST_SEED)
+        self._ui.lesionSeedBox.value = another_seed()

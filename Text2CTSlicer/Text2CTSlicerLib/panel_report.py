@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,14 +13,13 @@ from slicer.i18n import tr as _
 
 from . import display, marks, nodes
 from .backends import for_task
-from .context import Context, chosen, colours_for, fill
+from .context import LAST_SEED, Context, another_seed, chosen, colours_for, fill
 from .jobs import Delivery
 
 if TYPE_CHECKING:
     from text2ct.requests import Result
 
 _QUIET_MS = 150
-_LAST_SEED = 2**31 - 1
 
 
 class ReportPanel:
@@ -87,7 +85,7 @@ class ReportPanel:
         group = _Group(count)
         for number in range(count):
             request = GenerateCT(report, engine=chosen(self._ui.engineBox), weights=chosen(self._ui.weightsBox),
-                                 seed=(seed + number) % _LAST_SEED, preset=chosen(self._ui.presetBox))
+                                 seed=(seed + number) % LAST_SEED, preset=chosen(self._ui.presetBox))
             delivery = deliver_ct(self._context, report, self._reading.title, group)
             self._context.jobs.submit(self._context.backend(), request, self._reading.title, delivery)
 
@@ -126,7 +124,7 @@ class ReportPanel:
         self._pause.start()
 
     def _roll(self) -> None:
-        self._ui.seedBox.value = secrets.randbelow(_LAST_SEED)
+        self._ui.seedBox.value = another_seed()
 
     def _take_template(self, index: int) -> None:
         path = self._templates.get(self._ui.templateBox.itemData(index))

@@ -132,6 +132,12 @@ class ctkCollapsibleGroupBox(_Folding, QtWidgets.QGroupBox):
         self.collapsed = not on
 
 
+def spun(kind: Any, name: str) -> Property:
+    """A property that the spin box within keeps."""
+    return Property(kind, lambda self: getattr(self._spin, name),
+                    lambda self, value: setattr(self._spin, name, value))
+
+
 class _Slider(QtWidgets.QWidget):
     """A slider and a spin box for one floating-point value."""
 
@@ -158,17 +164,13 @@ class _Slider(QtWidgets.QWidget):
         fire(self, "valueIsChanging(double)", value)
         fire(self, "valueChanged(double)", value)
 
-    def _spun(kind: Any, name: str) -> Property:  # type: ignore[misc]
-        return Property(kind, lambda self: getattr(self._spin, name),
-                        lambda self, value: setattr(self._spin, name, value))
-
-    value = _spun(float, "value")
-    minimum = _spun(float, "minimum")
-    maximum = _spun(float, "maximum")
-    singleStep = _spun(float, "singleStep")
-    decimals = _spun(int, "decimals")
-    suffix = _spun(str, "suffix")
-    prefix = _spun(str, "prefix")
+    value = spun(float, "value")
+    minimum = spun(float, "minimum")
+    maximum = spun(float, "maximum")
+    singleStep = spun(float, "singleStep")
+    decimals = spun(int, "decimals")
+    suffix = spun(str, "suffix")
+    prefix = spun(str, "prefix")
     tracking = stored(bool, "tracking", True)
     pageStep = stored(float, "pageStep", 10.0)
     tickInterval = stored(float, "tickInterval", 0.0)
@@ -206,18 +208,14 @@ class ctkDoubleSpinBox(QtWidgets.QWidget):
         fire(self, "valueChanged(double)", value)
         fire(self, "valueChanged(QString)", self._spin.text)
 
-    def _spun(kind: Any, name: str) -> Property:  # type: ignore[misc]
-        return Property(kind, lambda self: getattr(self._spin, name),
-                        lambda self, value: setattr(self._spin, name, value))
-
-    value = _spun(float, "value")
-    minimum = _spun(float, "minimum")
-    maximum = _spun(float, "maximum")
-    singleStep = _spun(float, "singleStep")
-    decimals = _spun(int, "decimals")
-    suffix = _spun(str, "suffix")
-    prefix = _spun(str, "prefix")
-    readOnly = _spun(bool, "readOnly")
+    value = spun(float, "value")
+    minimum = spun(float, "minimum")
+    maximum = spun(float, "maximum")
+    singleStep = spun(float, "singleStep")
+    decimals = spun(int, "decimals")
+    suffix = spun(str, "suffix")
+    prefix = spun(str, "prefix")
+    readOnly = spun(bool, "readOnly")
     cleanText = Property(str, lambda self: self._spin.cleanText)
     setValue, setMinimum, setMaximum = setter("value"), setter("minimum"), setter("maximum")
     setDecimals, setSingleStep, setSuffix = setter("decimals"), setter("singleStep"), setter("suffix")

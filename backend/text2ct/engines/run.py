@@ -46,7 +46,7 @@ def run(request: Request, progress: ProgressSink | None = None, cancel: CancelTo
     gives what it has kept from the job before.
     """
     entry = catalog.ready_engine(request.engine, request.task)
-    problems = request.validate() or _grid_problems(entry, request)
+    problems = request.validate() or grid_problems(entry, request)
     if problems:
         raise BadRequest(" ".join(problems))
     if device.partition(":")[0] not in ("auto", *entry.devices):
@@ -84,7 +84,8 @@ def result_shape(entry: Engine, request: Request) -> tuple[int, int, int]:
     return request.ct.shape
 
 
-def _grid_problems(entry: Engine, request: Request) -> list[str]:
+def grid_problems(entry: Engine, request: Request) -> list[str]:
+    """Sentences that say why an engine cannot make the grid that is asked for."""
     if isinstance(request, GenerateCT) and request.base is None:
         spacing = request.spacing or entry.preset(request.preset).spacing
         return entry.limits.problems(result_shape(entry, request), spacing)

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from ..engines import catalog
-from ..engines.run import result_shape
+from ..engines.run import grid_problems, result_shape
 from ..engines.terms import Engine
 from ..errors import BadInput, BadRequest, Unavailable
 from ..geometry import times
 from ..plain import Unseen
-from ..requests import GenerateCT, Request, from_json
+from ..requests import Request, from_json
 from ..volume import Volume
 from .options import Limits
 from .refusal import Refused
@@ -98,13 +98,9 @@ def _finite(digits: str) -> float:
 
 def _grid_problems(engine: Engine, request: Request, limits: Limits) -> list[str]:
     """Sizes over what the server takes or the engine can; Refused where it is the server's limit."""
-    shapes = [volume.shape for _, volume in _volumes_of(request)]
-    if isinstance(request, GenerateCT) and request.base is None:
-        spacing = request.spacing or engine.preset(request.preset).spacing
-        shapes.append(result_shape(engine, request))
-        if problems := engine.limits.problems(shapes[-1], spacing):
-            return problems
-    for shape in shapes:
+    if problems := grid_problems(engine, request):
+        return problems
+    for shape in [*(volume.shape for _, volume in _volumes_of(request)), result_shape(engine, request)]:
         if math.prod(shape) > limits.voxels:
             raise Refused("too_large", f"A volume of {times(shape)} has {math.prod(shape)} voxels; this server's limit "
                                        f"is {limits.voxels}.")
