@@ -74,11 +74,11 @@ def evaluate(task: tuple[int, bool]) -> list[Row]:
                  for side in (("right", "left") if kind in SIDED else (None,))]
     entries = measure(drawing.ct, questions, drawing.organs if with_labels else None)
     drawn = {finding.kind for finding in drawing.drawn}
-    return [row for row in (_row(entry, drawing.drawn) for entry in entries)
+    return [row for row in (answered(entry, drawing.drawn) for entry in entries)
             if row[2] or not drawn & set(SAME_LOOK.get(row[0], ()))]
 
 
-def _row(entry: LedgerEntry, drawn: Sequence[Finding]) -> Row:
+def answered(entry: LedgerEntry, drawn: Sequence[Finding]) -> Row:
     asked = entry.finding
     truth = any(f.kind == asked.kind and (asked.side is None or asked.side in _sides(f)) for f in drawn)
     shown = {"shown": True, "not shown": False}.get(entry.answer)

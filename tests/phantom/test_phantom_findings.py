@@ -149,7 +149,7 @@ def test_cardiomegaly_widens_the_heart(healthy: Drawing, grid: Grid) -> None:
 
 
 def test_overlapping_findings_keep_their_own_masks(grid: Grid, with_findings: DrawFindings) -> None:
-    both = [Finding("pleural_effusion", side="right", severity="large"),
+    both = [Finding("pleural_effusion", side="right", severity="moderate"),
             Finding("consolidation", lobe=("RLL",), severity="large"), Finding("granuloma", lobe=("LUL",))]
     drawing = with_findings(both, grid)
     alone = with_findings(both[2:], grid)

@@ -19,11 +19,11 @@ from ...report.lungs import segment_lungs
 from ...requests import Watch
 from ...volume import CTVolume, LabelVolume
 from .canvas import Canvas
-from .drawing import Drawing
+from .drawing import Drawing, paint_stage
 from .findings import Planned, plan_on
 from .findings.opacities import Consolidation
 from .findings.stroke import Site, Stage
-from .frame import Axes, Field, Floats
+from .frame import Axes, Bools, Field, Floats
 from .lung_trees import paint_bronchi
 from .lungs import LOBES, SIDES, Lungs, fissures
 from .masks import FindingMasks
@@ -168,15 +168,14 @@ def _canvas(found: Found, site: Site, hu: NDArray[np.int16], start: int, stop: i
 
 def _paint(canvas: Canvas, planned: Planned, masks: FindingMasks, site: Site, start: int) -> None:
     before = canvas.hu.copy()
+    found: list[list[Bools]] = [[] for _ in planned.drawn]
     for stage in Stage:
         if stage == Stage.AIRWAYS:
             _bronchograms(canvas, planned, site, before)
-        for index, one in enumerate(planned.drawn):
-            for stroke in one.strokes:
-                if stroke.stage == stage:
-                    mask = stroke.paint(canvas)
-                    if mask is not None:
-                        masks.add(index, start, mask)
+        paint_stage(canvas, planned, stage, found)
+    for index, parts in enumerate(found):
+        for mask in parts:
+            masks.add(index, start, mask)
 
 
 def _bronchograms(canvas: Canvas, planned: Planned, site: Site, before: Floats) -> None:

@@ -21,7 +21,7 @@ from .canvas import Canvas
 from .chest import Chest
 from .findings import Planned, changes_of, plan
 from .findings.stroke import Stage
-from .frame import Axes
+from .frame import Axes, Bools
 from .masks import FindingMasks
 from .organs import SEGMENTS
 from .patient import Patient
@@ -83,15 +83,32 @@ def draw_on(chest: Chest, present: Sequence[Finding], grid: Grid, watch: Watch) 
 def _paint(canvas: Canvas, chest: Chest, planned: Planned, masks: FindingMasks, start: int, stop: int) -> None:
     chest.paint_around(canvas)
     chest.air_spaces.paint(canvas)
+    found: list[list[Bools]] = [[] for _ in planned.drawn]
     for stage in Stage:
         if stage == Stage.AIRWAYS:
             chest.trees.paint(canvas)
-        for index, one in enumerate(planned.drawn):
-            for stroke in one.strokes:
-                if stroke.stage == stage:
-                    mask = stroke.paint(canvas)
-                    if mask is not None:
-                        masks.add(index, start, mask[MARGIN:MARGIN + stop - start])
+        paint_stage(canvas, planned, stage, found)
+    for index, parts in enumerate(found):
+        for mask in parts:
+            masks.add(index, start, mask[MARGIN:MARGIN + stop - start])
+
+
+def paint_stage(canvas: Canvas, planned: Planned, stage: Stage, found: list[list[Bools]]) -> None:
+    """The strokes of one stage. Where a finding takes lung away, what was found in that lung before is gone."""
+    lung = canvas.lung.copy()
+    new: list[tuple[int, Bools]] = []
+    for index, one in enumerate(planned.drawn):
+        for stroke in one.strokes:
+            if stroke.stage == stage:
+                mask = stroke.paint(canvas)
+                if mask is not None:
+                    new.append((index, mask))
+    gone = lung - canvas.lung > 0.5
+    if gone.any():
+        for index, parts in enumerate(found):
+            found[index] = [mask & ~gone for mask in parts]
+    for index, mask in new:
+        found[index].append(mask)
 
 
 def _with_margin(axes: Axes, start: int, stop: int) -> Axes:

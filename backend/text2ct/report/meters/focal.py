@@ -6,6 +6,7 @@ spot there must be more convincing than one in the periphery to count.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..blobs import Spot, find_spots, lung_field
 from ..coarse import Mask
 from ..finding import Finding
 from .pleura import pleural_gas
-from .readings import Amount, Reading, asked_regions, grown, judged, pieces, same_side
+from .readings import SIDES, Amount, Reading, asked_regions, grown, judged, pieces, same_side
 from .thresholds import LIMITS
 
 _GRANULOMA_MM, _LOWEST = 2.5, 0.1
@@ -26,7 +27,8 @@ _LOBE_MARGIN_MM, _CENTRAL_MM, _LARGE_MM = 14.0, 50.0, 30.0
 
 def lung_nodule(chest: Chest, finding: Finding) -> Reading:
     """The most convincing spot of nodule size in the asked place."""
-    spots = [s for s in nodules(chest) if 4 <= s.diameter_mm < 33 and size_fits(s.diameter_mm, finding)]
+    largest = LIMITS["largest nodule"].shown
+    spots = [s for s in nodules(chest) if 4 <= s.diameter_mm < largest and size_fits(s.diameter_mm, finding)]
     return _largest(chest, finding, spots, "round spots in the lungs", LIMITS["lung_nodule"].shown)
 
 
@@ -58,8 +60,8 @@ def is_lesion(chest: Chest, spot: Spot) -> bool:
         return True
     if spot.diameter_mm >= _LARGE_MM:
         score, free = spot.strength * spot.roundness, spot.alone > LIMITS["large spot alone"].shown
-        limit = LIMITS["large free spot" if free else "large spot"].shown
-        return score >= limit and spot.alone > 0.5 and spot.rim_hu < LIMITS["spot rim"].shown
+        limit = LIMITS["free lump" if _is_free_lump(spot) else "large free spot" if free else "large spot"].shown
+        return score >= limit and spot.alone > 0.5 and _is_rim_clear(chest, spot)
     central = abs(spot.place[0] - chest.lungs.midline) < _CENTRAL_MM
     limit = LIMITS["central spot" if central else "peripheral spot"].shown
     convex = spot.strength * _faintness(spot) * spot.alone
@@ -71,6 +73,25 @@ def is_lesion(chest: Chest, spot: Spot) -> bool:
 def _faintness(spot: Spot) -> float:
     """How much weaker a spot looks because the lung around it is denser than usual, as a collapsed one is."""
     return (_SOFT_HU - _CLEAR_HU) / (_SOFT_HU - max(spot.rim_hu, _CLEAR_HU))
+
+
+def _is_free_lump(spot: Spot) -> bool:
+    """Solid, with lung nearly all around: a mass whatever its outline, for consolidation touches pleura or vessels."""
+    least = LIMITS["free lump share"].shown
+    return spot.core_hu > LIMITS["ball core"].shown and spot.alone > least and spot.open_share > least
+
+
+def _is_rim_clear(chest: Chest, spot: Spot) -> bool:
+    """No haze around it: as dark as lung, or no denser than the rest of a lung that is dense because it collapsed."""
+    own = chest.once(lung_hu)["right" if spot.place[0] > chest.lungs.midline else "left"]
+    return spot.rim_hu < max(LIMITS["spot rim"].shown, own + LIMITS["solid mass rim"].shown)
+
+
+def lung_hu(chest: Chest) -> Mapping[str, float]:
+    """The median HU of each lung without free air."""
+    gas = chest.once(pleural_gas)
+    tissue = {side: chest.coarse.hu[chest.lungs.side(side) & ~gas] for side in SIDES}
+    return {side: float(np.median(hu)) if hu.size else -1000.0 for side, hu in tissue.items()}
 
 
 def _is_ball(spot: Spot) -> bool:

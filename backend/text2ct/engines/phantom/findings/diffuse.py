@@ -152,9 +152,7 @@ def plan_buds(site: Site, finding: Finding, rng: np.random.Generator) -> list[St
         where = region(site, (lobe,), grade(finding, 0.1, 0.25, 0.5), 2, rng, site.noise("buds", 16.0))
         if where is None:
             continue
-        lattice = site.lungs.lattice
-        inside = (where.depth(lattice, where.noise.on(lattice)) > 0) & site.lungs.lattice_mask((lobe,)) & site.free
-        candidates = site.lungs.points(inside & (site.depth > 3))
+        candidates = site.lungs.points(where.on_lattice(site) & site.aerated & (site.depth > 3))
         if not len(candidates):
             continue
         stems = candidates[rng.integers(0, len(candidates), max(12, len(candidates) // 26))]

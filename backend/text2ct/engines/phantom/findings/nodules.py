@@ -21,6 +21,7 @@ from ..shapes import box_around, coverage, thin_tubes
 from .stroke import Site, Stage, Stroke, grade
 
 AIR_HU = -975.0
+_SEEN = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,32 +76,49 @@ class Lesion:
 
 def place(site: Site, lobes: tuple[str, ...], size_mm: float, rng: np.random.Generator,
           prefer: Floats | None = None) -> tuple[NDArray[np.float64], tuple[str, ...]] | None:
-    """A centre for a lesion, and the lobes it may fill: its own, or all of the lung where it is too large."""
-    lattice = site.lungs.lattice
-    step = site.lungs.right.step
-    draws = rng.random(site.free.shape, dtype=np.float32)
-    mask = site.lungs.lattice_mask(lobes) & site.free
-    if not mask.any():
-        mask = site.lungs.lattice_mask(lobes)
+    """A centre for a lesion, and the lobes it may fill: its own, or all of the lung where it is too large.
+
+    None where less than half of it would be seen: under fluid, in free air, in dense lung of its
+    own HU or in another lesion it would have a label and no picture.
+    """
+    wish = rng.random(site.free.shape, dtype=np.float32)
+    if prefer is not None:
+        wish += prefer
+    mask = site.lungs.lattice_mask(lobes) & site.aerated
     if not mask.any():
         return None
     low, high = _bounds(mask)
     cut = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    one_lobe = np.zeros(tuple(b - a + 2 for a, b in zip(low, high, strict=True)), np.float32)
-    for lobe in (lobes if len(lobes) > 1 else lobes[:1]):
-        alone = np.pad(site.lungs.lattice_mask((lobe,))[cut] & mask[cut], 1)
-        if alone.any():
-            np.maximum(one_lobe, ndimage.distance_transform_edt(alone, sampling=step), out=one_lobe)
-    room = one_lobe[1:-1, 1:-1, 1:-1] - np.float32(0.8 * step)
-    wish = draws[cut] if prefer is None else draws[cut] + prefer[cut]
+    room = _room(site, lobes, mask, cut)
     fits = mask[cut] & (room >= size_mm / 2)
-    score = np.where(fits, wish, -50 + room) if fits.any() else np.where(mask[cut], room, -99)
+    score = np.where(fits, wish[cut], -50 + room) if fits.any() else np.where(mask[cut], room, -99)
     z, y, x = np.unravel_index(int(np.argmax(score)), score.shape)
     own = LOBES[int(site.lobes[cut][z, y, x]) - 1]
+    lattice = site.lungs.lattice
     centre = np.array([lattice.x[low[2] + x], lattice.y[low[1] + y], lattice.z[low[0] + z]], float)
     inside = ("LUL",) if own in ("LUL", "lingula") and lobes != ("lingula",) else (own,)
+    filled = inside if fits.any() else OF_SIDE["right" if own.startswith("R") else "left"]
+    if not fits.any() and _seen_share(site, centre, size_mm, filled) < _SEEN:
+        return None
     _take(site, centre, size_mm)
-    return centre, inside if fits.any() else LOBES
+    return centre, filled
+
+
+def _room(site: Site, lobes: tuple[str, ...], mask: Bools, cut: tuple[slice, ...]) -> Floats:
+    """How far each point of the cut is from what does not belong to its own lobe or to the mask, in mm."""
+    step = site.lungs.right.step
+    best = np.zeros(tuple(s.stop - s.start + 2 for s in cut), np.float32)
+    for lobe in lobes:
+        alone = np.pad(site.lungs.lattice_mask((lobe,))[cut] & mask[cut], 1)
+        if alone.any():
+            np.maximum(best, ndimage.distance_transform_edt(alone, sampling=step), out=best)
+    return np.asarray(best[1:-1, 1:-1, 1:-1] - np.float32(0.8 * step))
+
+
+def _seen_share(site: Site, centre: NDArray[np.float64], size_mm: float, lobes: tuple[str, ...]) -> float:
+    """The share of a ball that lies in the aerated lung of some lobes."""
+    ball = _away(site, centre) <= (size_mm / 2) ** 2
+    return float((site.aerated & site.lungs.lattice_mask(lobes))[ball].mean())
 
 
 def _bounds(mask: Bools) -> tuple[list[int], list[int]]:
@@ -110,9 +128,13 @@ def _bounds(mask: Bools) -> tuple[list[int], list[int]]:
 
 def _take(site: Site, centre: NDArray[np.float64], size_mm: float) -> None:
     """Keep other lesions off this one."""
+    site.free &= _away(site, centre) > (size_mm / 2 + 5) ** 2
+
+
+def _away(site: Site, centre: NDArray[np.float64]) -> Floats:
+    """The squared distance of every lattice point from a place."""
     a = site.lungs.lattice
-    away = (a.X - centre[0]) ** 2 + (a.Y - centre[1]) ** 2 + (a.Z - centre[2]) ** 2
-    site.free &= away > (size_mm / 2 + 5) ** 2
+    return np.asarray((a.X - centre[0]) ** 2 + (a.Y - centre[1]) ** 2 + (a.Z - centre[2]) ** 2)
 
 
 def plan_lesions(site: Site, finding: Finding, rng: np.random.Generator, count: int, sizes: list[float],

@@ -66,6 +66,7 @@ def plan_consolidation(site: Site, finding: Finding, rng: np.random.Generator) -
         else:
             where = region(site, (lobe,), grade(finding, 0.14, 0.38, 0.82), 1 + int(rng.integers(0, 2)), rng, noise)
         if where is not None:
+            site.solid |= where.on_lattice(site)
             strokes.append(Consolidation(where, site.tissue_hu - 4 + float(rng.uniform(-6, 6)), texture))
     return strokes
 
@@ -99,6 +100,7 @@ def plan_atelectasis(site: Site, finding: Finding, rng: np.random.Generator) -> 
     for lobe in _main_lobes(finding):
         where = region(site, (lobe,), grade(finding, 0.1, 0.25, 0.7), 1, rng, noise, 3.0)
         if where is not None:
+            site.solid |= where.on_lattice(site)
             strokes.append(Consolidation(where, site.tissue_hu + 15, texture))
     return strokes
 

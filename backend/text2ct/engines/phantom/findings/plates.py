@@ -57,7 +57,7 @@ def plan_plates(site: Site, lobes: tuple[str, ...], rng: np.random.Generator, co
     strokes: list[Stroke] = []
     bend = site.noise("plates", 14.0)
     for lobe in lobes:
-        mask = site.lungs.lattice_mask((lobe,)) & site.free & (site.depth > 3) & (site.depth < 30)
+        mask = site.lungs.lattice_mask((lobe,)) & site.aerated & (site.depth > 3) & (site.depth < 30)
         if not mask.any():
             continue
         for centre in pick(site, mask, count, rng, not upright):

@@ -13,6 +13,8 @@ from ..lungs import OF_SIDE, SIDES, chosen
 from ..shapes import coverage
 from .stroke import Site
 
+_FEWEST_POINTS = 30
+
 
 @dataclass(frozen=True, eq=False)
 class Region:
@@ -33,6 +35,11 @@ class Region:
         depth: Floats = best + np.float32(self.rough_mm) * noise + np.float32(self.level)
         return depth
 
+    def on_lattice(self, site: Site) -> Bools:
+        """The lattice points inside it."""
+        lattice = site.lungs.lattice
+        return np.asarray((self.depth(lattice, self.noise.on(lattice)) > 0) & site.lungs.lattice_mask(self.lobes))
+
     def cover(self, canvas: Canvas, soft: float) -> Floats | None:
         """How much of each voxel it fills, within its lobes and the aerated lung."""
         inside = chosen(canvas.lobes, self.lobes)
@@ -44,12 +51,10 @@ class Region:
 
 def region(site: Site, lobes: tuple[str, ...], share: float, centres: int, rng: np.random.Generator, noise: Field,
            rough_mm: float = 5.0, peripheral: bool = True) -> Region | None:
-    """A region of about `share` of the aerated part of some lobes."""
-    mask = site.lungs.lattice_mask(lobes) & site.free
-    if mask.sum() < 30:
-        mask = site.lungs.lattice_mask(lobes)
-        if mask.sum() < 30:
-            return None
+    """A region of about `share` of the aerated part of some lobes; None where too little of them is."""
+    mask = site.lungs.lattice_mask(lobes) & site.aerated
+    if mask.sum() < _FEWEST_POINTS:
+        return None
     picked = pick(site, mask, centres, rng, peripheral)
     start = Region(lobes, picked, rng.uniform(0, 12, len(picked)), rough_mm, noise)
     depth = start.depth(site.lungs.lattice, noise.on(site.lungs.lattice))
@@ -59,7 +64,7 @@ def region(site: Site, lobes: tuple[str, ...], share: float, centres: int, rng: 
 
 def ball(site: Site, lobes: tuple[str, ...], size_mm: float, rng: np.random.Generator, noise: Field) -> Region | None:
     """A rounded region of a given largest size."""
-    mask = site.lungs.lattice_mask(lobes) & site.free
+    mask = site.lungs.lattice_mask(lobes) & site.aerated
     if not mask.any():
         return None
     deep = mask & (site.depth > min(size_mm / 2, float(np.percentile(site.depth[mask], 90))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from typing import Protocol
@@ -52,7 +52,8 @@ class Brush:
 class Site:
     """Where findings are planned: lungs on the lattice and, in a phantom, the whole chest.
 
-    `free` is the lung that earlier findings have left aerated, on the lattice.
+    Earlier findings leave their marks on the lattice: `free` is the lung that no fluid, free air
+    or focal lesion has taken, `solid` is lung that they have filled with tissue where it lies.
     """
 
     seed: int
@@ -61,6 +62,15 @@ class Site:
     contrast: bool
     chest: Chest | None
     free: Bools
+    solid: Bools = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.solid = np.zeros_like(self.free)
+
+    @property
+    def aerated(self) -> Bools:
+        """Where something new can be seen: lung that is neither taken nor solid."""
+        return np.asarray(self.free & ~self.solid)
 
     @property
     def tissue_hu(self) -> float:
