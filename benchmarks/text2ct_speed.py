@@ -1,12 +1,17 @@
 """Seconds, memory and share of the machine's peak for Text2CT at full published size, with random weights.
 
-    python benchmarks/text2ct.py                      # one guided UNet evaluation, plain beside fast
-    python benchmarks/text2ct.py --work decode        # latent to voxels, in slabs
-    python benchmarks/text2ct.py --work volume --device cuda   # a whole volume, warm, 30 steps
+    python benchmarks/text2ct_speed.py                      # one guided UNet evaluation, plain beside fast
+    python benchmarks/text2ct_speed.py --work compiled      # the same, compiled beside not (compiling takes minutes)
+    python benchmarks/text2ct_speed.py --work decode        # latent to voxels, in slabs
+    python benchmarks/text2ct_speed.py --work preview       # what previews cost, at a moderate size
+    python benchmarks/text2ct_speed.py --work preview --only one --latent 128 128 32   # and at full size, estimated
+    python benchmarks/text2ct_speed.py --work volume --device cuda   # a whole volume, warm, 30 steps
 
 Every row runs in a process of its own, so that its peak memory is its own. "CPU s" counts
 the processor's seconds: on a shared machine it is the number to compare. Matrix rates are
-measured in the same run; FLOPs are counted by PyTorch on the meta device.
+measured in the same run; FLOPs are counted by PyTorch on the meta device. "floor s" is the
+FLOPs at the matrix rate of the row's kind of number, "near" the floor's share of the row.
+The first row needs 8 to 10 GB at full size: it holds the attention's whole matrix of scores.
 """
 
 from __future__ import annotations
@@ -36,28 +41,35 @@ class Row:
     work: str
     name: str
     kind: str
-    fast: bool
 
 
+EXPLICIT, FUSED = "plain: two calls, explicit attention", "plain with fused attention"
+WITHOUT, WITH, STEP, PREVIEW = "steps without previews", "steps, a preview each 5", "one step", "one preview"
 ROWS = (
-    Row("unet", "plain: two calls", "float32", False),
-    Row("unet", "fast", "float32", True),
-    Row("unet", "fast", "bfloat16", True),
-    Row("decode", "in slabs", "float32", True),
-    Row("decode", "in slabs", "float16", True),
-    Row("decode", "one call", "float32", False),
-    Row("decode", "one call", "float16", False),
-    Row("volume", "30 steps, guided, warm", "bfloat16", True),
-    Row("volume", "10 steps, guided, warm", "bfloat16", True),
+    Row("unet", EXPLICIT, "float32"),
+    Row("unet", FUSED, "float32"),
+    Row("unet", "fast", "float32"),
+    Row("unet", "fast", "bfloat16"),
+    Row("compiled", "fast", "bfloat16"),
+    Row("compiled", "fast, compiled", "bfloat16"),
+    Row("decode", "in slabs", "float32"),
+    Row("decode", "in slabs", "float16"),
+    Row("decode", "one call", "float32"),
+    Row("decode", "one call", "float16"),
+    *(Row("preview", name, "bfloat16") for name in (WITHOUT, WITH, STEP, PREVIEW)),
+    Row("volume", "30 steps, guided, warm", "bfloat16"),
+    Row("volume", "10 steps, guided, warm", "bfloat16"),
 )
+FULL, MODERATE = (128, 128, 32), (64, 64, 32)
+PREVIEW_EVERY, STEPS_WATCHED = 5, 10
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--work", choices=("unet", "decode", "volume"), default="unet")
+    parser.add_argument("--work", choices=("unet", "compiled", "decode", "preview", "volume"), default="unet")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--latent", type=int, nargs=3, default=(128, 128, 32))
+    parser.add_argument("--latent", type=int, nargs=3, help="default: 128 128 32, and 64 64 32 for previews")
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--work-bytes", type=int, default=1_200_000_000, help="memory for a tile of the slab decode")
     parser.add_argument("--hold-bytes", type=int, default=0, help="memory for states held between its passes")
@@ -66,27 +78,61 @@ def main() -> int:
     parser.add_argument("--only", help="run rows whose name and kind contain this, for example 'float32'")
     parser.add_argument("--row", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    args.latent = tuple(args.latent or (MODERATE if args.work == "preview" else FULL))
     if args.row is not None:
         print(json.dumps(measured(ROWS[args.row], args)))
         return 0
     print(f"{platform.processor() or platform.machine()}, {args.threads} thread(s), {args.device}, "
           f"latent {' x '.join(map(str, args.latent))}, {time.strftime('%Y-%m-%d')}")
-    for kind, rate in rates(args.device, args.threads).items():
+    known = rates(args.device, args.threads)
+    for kind, rate in known.items():
         print(f"matrix rate, {kind}: {rate / 1e9:.0f} GFLOP/s")
-    print(f"{'':<28}{'kind':<10}{'wall s':>9}{'CPU s':>9}{'TFLOP':>8}{'GFLOP/s':>9}{'peak GB':>9}")
+    seen = table(args, known)
+    for line in comparisons(seen):
+        print(line)
+    return 0
+
+
+def table(args: argparse.Namespace, known: dict[str, float]) -> dict[str, float]:
+    """Print a line for each row as it is measured; the seconds by name and kind."""
+    print(f"{'':<38}{'kind':<10}{'wall s':>9}{'CPU s':>9}{'TFLOP':>8}{'GFLOP/s':>9}{'floor s':>9}{'near':>6}"
+          f"{'peak GB':>9}")
+    found = {}
     for number, row in enumerate(ROWS):
         half_on_cpu = args.device == "cpu" and row.kind == "float16"
-        if row.work == args.work and not half_on_cpu and (args.only or "") in f"{row.name} {row.kind}":
-            done = subprocess.run([sys.executable, __file__, *sys.argv[1:], "--row", str(number)],
-                                  stdout=subprocess.PIPE, text=True, check=False)
-            if done.returncode:
-                print(f"{row.name:<28}{row.kind:<10} failed")
-                continue
-            seen = json.loads(done.stdout.splitlines()[-1])
-            rate = seen["flop"] / (seen["cpu"] if args.device == "cpu" else seen["wall"])
-            print(f"{row.name:<28}{row.kind:<10}{seen['wall']:>9.2f}{seen['cpu']:>9.2f}{seen['flop'] / 1e12:>8.1f}"
-                  f"{rate / 1e9:>9.0f}{seen['peak'] / 1e9:>9.2f}", flush=True)
-    return 0
+        if row.work != args.work or half_on_cpu or (args.only or "") not in f"{row.name} {row.kind}":
+            continue
+        done = subprocess.run([sys.executable, __file__, *sys.argv[1:], "--row", str(number)],
+                              stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            print(f"{row.name:<38}{row.kind:<10} failed")
+            continue
+        seen = json.loads(done.stdout.splitlines()[-1])
+        seconds = found[f"{row.name} {row.kind}"] = seen["cpu"] if args.device == "cpu" else seen["wall"]
+        floor = seen["flop"] / known.get(row.kind, math.inf)
+        print(f"{row.name:<38}{row.kind:<10}{seen['wall']:>9.2f}{seen['cpu']:>9.2f}{seen['flop'] / 1e12:>8.2f}"
+              f"{seen['flop'] / seconds / 1e9:>9.0f}{floor:>9.2f}{floor / seconds:>6.0%}{seen['peak'] / 1e9:>9.2f}",
+              flush=True)
+    return found
+
+
+def comparisons(seconds: dict[str, float]) -> list[str]:
+    """What the rows mean beside each other, as far as they were measured."""
+    said = []
+    for plain in (EXPLICIT, FUSED):
+        base = seconds.get(f"{plain} float32")
+        said += [f"{name}: {value / base:.2f} of '{plain}'" for name, value in seconds.items()
+                 if base and name.startswith("fast")]
+    fast, quick = (seconds.get(f"{name} bfloat16") for name in ("fast", "fast, compiled"))
+    if fast and quick:
+        said.append(f"compiled: {quick / fast:.2f} of 'fast'")
+    bare, watched, step, preview = (seconds.get(f"{name} bfloat16") for name in (WITHOUT, WITH, STEP, PREVIEW))
+    if bare and watched:
+        said.append(f"previews take {(watched - bare) / watched:.1%} of the time of {STEPS_WATCHED} steps (measured)")
+    if step and preview:
+        said.append(f"a preview each {PREVIEW_EVERY} steps takes {preview / (preview + PREVIEW_EVERY * step):.1%} "
+                    "of the time (estimated from one of each)")
+    return said
 
 
 def measured(row: Row, args: argparse.Namespace) -> dict[str, float]:
@@ -95,8 +141,10 @@ def measured(row: Row, args: argparse.Namespace) -> dict[str, float]:
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    job, flop = {"unet": unet_job, "decode": decode_job, "volume": volume_job}[row.work](row, args)
-    if args.device != "cpu":
+    jobs = {"unet": unet_job, "compiled": unet_job, "decode": decode_job, "preview": preview_job,
+            "volume": volume_job}
+    job, flop = jobs[row.work](row, args)
+    if args.device != "cpu" or "compiled" in row.name:
         job()
     best: tuple[float, float] = (math.inf, math.inf)
     for _ in range(args.repeat):
@@ -126,20 +174,23 @@ def unet_job(row: Row, args: argparse.Namespace) -> tuple[Callable[[], Any], flo
     from text2ct.engines.text2ct.config import PUBLISHED
     from text2ct.engines.text2ct.pipeline import Sampler, velocity
     from text2ct.engines.text2ct.unet import UNet
+    from text2ct.speed.compiled import compiled
     from text2ct.speed.plan import Plan
     from text2ct.speed.unet import PLAIN, Speed, quickened
 
     kind = getattr(torch, row.kind)
-    speed = Speed() if row.fast else PLAIN
+    fast = row.name.startswith("fast")
+    speed = Speed() if fast else PLAIN
     unet = filled(UNet(PUBLISHED.unet)).to(device=args.device, dtype=kind)
-    if row.fast:
+    if fast:
         quickened(unet, speed)
-    else:
-        # the explicit matrix of scores takes 4.3 GB at this size; the plain row is spared that
+    if "compiled" in row.name:
+        compiled(unet)
+    if row.name == FUSED:
         for module in unet.modules():
             if isinstance(module, Attention):
                 module.kernel = fused_attention
-    plan = Plan(torch.device(args.device), kind, torch.float32, speed, one_batch=row.fast)
+    plan = Plan(torch.device(args.device), kind, torch.float32, speed, one_batch=fast)
     field = velocity(unet, plan, Sampler(), torch.randn(1, 1, 768) / 28, (0.75, 0.75, 3.0))
     x = torch.randn(1, 4, *args.latent, device=args.device)
     return lambda: field(x, 500.0), 2 * unet_flop(args.latent)
@@ -160,7 +211,7 @@ def decode_job(row: Row, args: argparse.Namespace) -> tuple[Callable[[], Any], f
     vae.to(memory_format=torch.channels_last_3d)
     z = torch.randn(1, 4, *args.latent, device=args.device, dtype=kind)
     flop = decode_flop(args.latent)
-    if row.fast:
+    if row.name == "in slabs":
         return lambda: decoded_in_slabs(vae, z, args.work_bytes, hold_bytes=args.hold_bytes), flop
 
     def once() -> Any:
@@ -203,6 +254,45 @@ def sampled_tiles(count: int) -> list[float]:
 
 def volume_job(row: Row, args: argparse.Namespace) -> tuple[Callable[[], Any], float]:
     """Noise to HU: all steps and the decode."""
+    from text2ct.engines.text2ct import pipeline
+
+    sampler = pipeline.Sampler(steps=int(row.name.split()[0]))
+    networks, plan, field = placed(sampler, args)
+
+    def job() -> Any:
+        start = pipeline.noise(0, 4, args.latent).to(plan.device)
+        latent = pipeline.walked(field, start, sampler.schedule(args.latent), sampler.solver)
+        return pipeline.decoded(networks, plan, sampler, latent)
+
+    return job, 2 * sampler.steps * unet_flop(args.latent) + decode_flop(args.latent)
+
+
+def preview_job(row: Row, args: argparse.Namespace) -> tuple[Callable[[], Any], float]:
+    """Guided steps with and without previews; one of each."""
+    from text2ct.engines.text2ct import pipeline
+
+    sampler = pipeline.Sampler(steps=STEPS_WATCHED)
+    networks, plan, field = placed(sampler, args)
+    start = pipeline.noise(0, 4, args.latent).to(plan.device)
+    schedule = sampler.schedule(args.latent)
+    steps = {PREVIEW: 0, STEP: 1}.get(row.name, len(schedule))
+
+    def after(state: Any, clean: Any) -> None:
+        if row.name == WITH and state.done % PREVIEW_EVERY == 0:
+            pipeline.preview(networks, plan, clean)
+
+    def job() -> Any:
+        if row.name == PREVIEW:
+            return pipeline.preview(networks, plan, start)
+        return pipeline.walked(field, start, schedule[:steps], sampler.solver, None, after)
+
+    previews = {PREVIEW: 1, WITH: len(schedule) // PREVIEW_EVERY}.get(row.name, 0)
+    coarse = [n // pipeline.PREVIEW_COARSENING for n in args.latent]
+    return job, 2 * steps * unet_flop(args.latent) + previews * decode_flop(coarse)
+
+
+def placed(sampler: Any, args: argparse.Namespace) -> tuple[Any, Any, Any]:
+    """Networks of published size with random weights as an engine has them, the plan, and the velocity."""
     import torch
 
     from text2ct.engines.text2ct import pipeline
@@ -213,21 +303,13 @@ def volume_job(row: Row, args: argparse.Namespace) -> tuple[Callable[[], Any], f
     from text2ct.engines.text2ct.weights import Networks
     from text2ct.speed.plan import planned
 
-    sampler = pipeline.Sampler(steps=int(row.name.split()[0]))
     plan = planned(torch.device(args.device), PUBLISHED, args.latent)
     with torch.device("meta"):
         tower = TextTower(PUBLISHED.text)
     networks = Networks(PUBLISHED, tower, filled(UNet(PUBLISHED.unet)), filled(VAE(PUBLISHED.vae)), 1.0287)
     pipeline.placed(networks, plan)
     context = torch.randn(1, 1, 768) / 28
-    field = pipeline.velocity(networks.unet, plan, sampler, context, (0.75, 0.75, 3.0))
-
-    def job() -> Any:
-        start = pipeline.noise(0, 4, args.latent).to(plan.device)
-        latent = pipeline.walked(field, start, sampler.schedule(args.latent), sampler.solver)
-        return pipeline.decoded(networks, plan, sampler, latent)
-
-    return job, 2 * sampler.steps * unet_flop(args.latent) + decode_flop(args.latent)
+    return networks, plan, pipeline.velocity(networks.unet, plan, sampler, context, (0.75, 0.75, 3.0))
 
 
 def filled(network: Any) -> Any:

@@ -12,7 +12,7 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from slicer.i18n import tr as _
@@ -29,7 +29,10 @@ HERE, PROCESS = "here", "process"
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """An engine as a menu shows it. `presets` and `weights` map ids to words."""
+    """An engine as a menu shows it. `presets` and `weights` map ids to words.
+
+    `chosen_weights` are those that the engine takes by itself; weights named in `presets_of` have their own presets.
+    """
 
     id: str
     title: str
@@ -40,6 +43,12 @@ class EngineChoice:
     weights: Mapping[str, str]
     lesion_vocabulary: Mapping[str, tuple[str, ...]]
     needs_torch: bool = False
+    chosen_weights: str = ""
+    presets_of: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def presets_with(self, weights: str) -> Mapping[str, str]:
+        """The presets that a menu shows while these weights are chosen."""
+        return self.presets_of.get(weights) or self.presets
 
 
 @dataclass(frozen=True)
@@ -223,8 +232,12 @@ def catalog_engines() -> tuple[EngineChoice, ...]:
     """The engines of the package beside the module."""
     from text2ct.engines.catalog import ENGINES
     from text2ct.plain import to_plain
+    from text2ct.weights.store import meant, present
 
-    return tuple(_choice({**to_plain(engine), "ready": engine.ready}) for engine in ENGINES.values())
+    return tuple(_choice({
+        **to_plain(engine), "ready": engine.ready, "weights": meant(engine, ""),
+        "weight_sets": [{**to_plain(w), "present": present(engine, w), "ships": w.ships} for w in engine.weight_sets],
+    }) for engine in ENGINES.values())
 
 
 def offered(capabilities: Mapping[str, Any]) -> tuple[EngineChoice, ...]:
@@ -238,12 +251,16 @@ def for_task(engines: tuple[EngineChoice, ...], task: str) -> list[EngineChoice]
 
 
 def _choice(engine: Mapping[str, Any]) -> EngineChoice:
-    presets = {name: _preset_words(name, preset) for name, preset in engine["presets"].items()}
-    weights = {w["id"]: w["title"] + ("" if w.get("present", True) else _(" (not downloaded)"))
-               for w in engine["weight_sets"]}
+    here = [w for w in engine["weight_sets"] if w.get("present", True) or not w.get("ships")]
+    weights = {w["id"]: w["title"] + ("" if w.get("present", True) else _(" (not downloaded)")) for w in here}
     vocabulary = {name: tuple(values) for name, values in engine["lesion_vocabulary"].items()}
     return EngineChoice(engine["id"], engine["title"], engine["summary"], tuple(engine["tasks"]), engine["ready"],
-                        presets, weights, vocabulary, engine.get("extra") == "torch")
+                        _presets(engine), weights, vocabulary, engine.get("extra") == "torch",
+                        engine.get("weights", ""), {w["id"]: _presets(w) for w in here if w.get("presets")})
+
+
+def _presets(owner: Mapping[str, Any]) -> dict[str, str]:
+    return {name: _preset_words(name, preset) for name, preset in owner["presets"].items()}
 
 
 def _preset_words(name: str, preset: Mapping[str, Any]) -> str:

@@ -44,14 +44,18 @@ def load(resource: str, layout: qt.QLayout) -> tuple[qt.QWidget, SimpleNamespace
     return widget, slicer.util.childWidgetVariables(widget)
 
 
-def fill(box: qt.QComboBox, choices: dict[str, str]) -> None:
-    """Show these choices (id to words) in a menu, and keep the one that was chosen if it is still there."""
+def fill(box: qt.QComboBox, choices: dict[str, str], otherwise: str = "") -> None:
+    """Show these choices (id to words) in a menu, and keep the one that was chosen if it is still there.
+
+    Else `otherwise` is chosen, or the first.
+    """
     kept = box.currentData
     blocked = box.blockSignals(True)
     box.clear()
     for name, words in choices.items():
         box.addItem(words, name)
-    box.setCurrentIndex(max(0, box.findData(kept)))
+    found = box.findData(kept)
+    box.setCurrentIndex(found if found >= 0 else max(0, box.findData(otherwise)))
     box.blockSignals(blocked)
 
 

@@ -12,7 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from . import display, marks, nodes
-from .backends import for_task
+from .backends import EngineChoice, for_task
 from .context import LAST_SEED, Context, another_seed, chosen, colours_for, fill
 from .jobs import Delivery
 
@@ -41,6 +41,7 @@ class ReportPanel:
         ui.templateBox.connect("activated(int)", self._take_template)
         ui.previousBox.connect("activated(int)", self._take_previous)
         ui.engineBox.connect("currentIndexChanged(int)", self._engine_chosen)
+        ui.weightsBox.connect("currentIndexChanged(int)", self._weights_chosen)
         ui.diceButton.connect("clicked(bool)", self._roll)
         ui.generateButton.connect("clicked(bool)", self.generate)
         ui.keepReportsBox.checked = context.settings.keeps_reports
@@ -116,12 +117,20 @@ class ReportPanel:
         self._pause.start()
 
     def _engine_chosen(self) -> None:
-        engine = next((e for e in self._context.engines() if e.id == chosen(self._ui.engineBox)), None)
-        fill(self._ui.presetBox, dict(engine.presets) if engine else {})
-        fill(self._ui.weightsBox, dict(engine.weights) if engine else {})
+        engine = self._engine()
+        fill(self._ui.weightsBox, dict(engine.weights) if engine else {}, engine.chosen_weights if engine else "")
         for widget in (self._ui.weightsBox, self._ui.weightsBoxLabel):
             widget.visible = self._ui.weightsBox.count > 0
+        self._weights_chosen()
         self._pause.start()
+
+    def _weights_chosen(self) -> None:
+        engine = self._engine()
+        fill(self._ui.presetBox, dict(engine.presets_with(chosen(self._ui.weightsBox))) if engine else {})
+
+    def _engine(self) -> EngineChoice | None:
+        wanted = chosen(self._ui.engineBox)
+        return next((engine for engine in self._context.engines() if engine.id == wanted), None)
 
     def _roll(self) -> None:
         self._ui.seedBox.value = another_seed()

@@ -27,13 +27,22 @@ from .volume import CTVolume, LabelVolume, Volume
 MAX_REPORT = 20_000
 MAX_SEED = 2**63 - 1
 MAX_CANDIDATES = 32
+MAX_BEST_OF = 32
 Preset = Literal["draft", "standard", "best"]
+Shortcut = Literal["cache", "interval", "fewer"]
 Sizes: TypeAlias = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class GenerateCT:
-    """A CT from a report. With `base`, the report's findings drawn into that CT."""
+    """A CT from a report. With `base`, the report's findings drawn into that CT.
+
+    `by_rule`: findings that the weights leave to rules are drawn into what they made.
+    `sampler`, `solver` and `precision` are the engine's own choice where empty. `lossy` names
+    what may change the picture to save time: deep features used twice (cache), guidance in
+    the middle of the way only (interval), half the steps by a better solver (fewer). With
+    `best_of`, so many seeds from `seed` on are begun, and the CT that shows most is kept.
+    """
 
     task: ClassVar[Literal["generate"]] = "generate"
     report: str
@@ -46,6 +55,12 @@ class GenerateCT:
     shape: Sizes | None = None
     spacing: Triple | None = None
     base: CTVolume | None = None
+    by_rule: bool = True
+    sampler: Literal["", "published", "exact"] = ""
+    solver: Literal["", "euler", "heun", "multistep"] = ""
+    precision: Literal["", "float32", "bfloat16"] = ""
+    lossy: tuple[Shortcut, ...] = ()
+    best_of: int = 1
 
     def validate(self) -> list[str]:
         """Sentences that say what is wrong; none when the request makes sense."""
@@ -56,6 +71,12 @@ class GenerateCT:
             said.append(f"The spacing {times(self.spacing)} mm is impossible; each must be between 0.05 and 50 mm.")
         if self.base is not None and (self.shape or self.spacing):
             said.append("A base CT brings its own grid; leave out shape and spacing.")
+        if "fewer" in self.lossy and (self.sampler or self.solver):
+            said.append("Fewer steps bring their own sampler and solver; leave those out, or leave out 'fewer'.")
+        if not 1 <= self.best_of <= MAX_BEST_OF:
+            said.append(f"The best of {self.best_of} is impossible; give between 1 and {MAX_BEST_OF}.")
+        elif self.seed <= MAX_SEED < self.seed + self.best_of - 1:
+            said.append(f"The best of {self.best_of} would need seeds past {MAX_SEED}; give a smaller seed.")
         return said
 
 

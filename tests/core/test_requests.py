@@ -29,6 +29,18 @@ def test_any_request_comes_back_exactly(report: str, seed: int, steps: int | Non
     assert from_json(to_json(request)) == request
 
 
+def test_how_to_sample_travels_along_and_may_be_missing() -> None:
+    request = GenerateCT("x", sampler="exact", solver="heun", precision="float32", lossy=("cache", "interval"),
+                         best_of=4)
+    assert request.validate() == []
+    assert from_json(to_json(request)) == request
+    assert from_json('{"task": "generate", "report": "x"}') == GenerateCT("x")
+    with pytest.raises(BadRequest, match="cache, interval, fewer"):
+        from_json('{"task": "generate", "report": "x", "lossy": ["magic"]}')
+    with pytest.raises(BadRequest, match="published, exact"):
+        from_json('{"task": "generate", "report": "x", "sampler": "ddim"}')
+
+
 def test_volumes_travel_by_digest(ct: CTVolume, labels: LabelVolume) -> None:
     box = Box((1.5, 2.0, 3.25), (10.0, 11.0, 12.0))
     request = InsertLesion(ct, box, attributes=(("density", "solid"),), organs=labels, organ="heart")
@@ -84,6 +96,9 @@ def test_any_json_is_a_request_or_a_sentence(value: object) -> None:
     (GenerateCT("  "), "empty"), (GenerateCT("x" * 30_000), "limit"), (GenerateCT("x", seed=-1), "seed"),
     (GenerateCT("x", steps=0), "steps"), (GenerateCT("x", guidance=float("nan")), "guidance"),
     (GenerateCT("x", shape=(0, 1, 1)), "grid"), (GenerateCT("x", spacing=(1, 1, 0)), "spacing"),
+    (GenerateCT("x", best_of=0), "best of 0"), (GenerateCT("x", best_of=33), "between 1 and 32"),
+    (GenerateCT("x", seed=2**63 - 2, best_of=3), "smaller seed"),
+    (GenerateCT("x", lossy=("fewer",), solver="heun"), "their own sampler and solver"),
 ])
 def test_senseless_values_are_said(request_: GenerateCT, word: str) -> None:
     said = request_.validate()

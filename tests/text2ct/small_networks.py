@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from text2ct.engines.text2ct.config import ModelSizes, TextSizes, UNetSizes, VAESizes
-from text2ct.engines.text2ct.engine import Files
+from text2ct.engines.text2ct.files import Files
 from text2ct.engines.text2ct.text import TextTower
 from text2ct.engines.text2ct.unet import UNet
 from text2ct.engines.text2ct.vae import VAE

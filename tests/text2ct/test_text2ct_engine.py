@@ -9,7 +9,8 @@ import pytest
 from small_networks import SHAPE, SPACING
 
 from text2ct.engines import catalog
-from text2ct.engines.text2ct.engine import Files, Text2CTEngine
+from text2ct.engines.text2ct.engine import Text2CTEngine
+from text2ct.engines.text2ct.files import Files
 from text2ct.engines.text2ct.pipeline import Sampler
 from text2ct.engines.text2ct.prompt import as_trained
 from text2ct.errors import BadRequest, Cancelled, Unavailable, WeightsError
@@ -142,7 +143,7 @@ def test_missing_weights_are_a_sentence_with_the_command(
         tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXT2CT_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match="text2ct weights download text2ct/published"):
-        Text2CTEngine().run(GenerateCT(REPORT, "text2ct"), Watch(device="cpu"))
+        Text2CTEngine().run(GenerateCT(REPORT, "text2ct", "published"), Watch(device="cpu"))
 
 
 def test_every_preset_of_the_catalog_fits_its_limits() -> None:

@@ -64,7 +64,8 @@ def add_engine_options(parser: argparse.ArgumentParser, task: Task) -> None:
     able = [e.id for e in catalog.ENGINES.values() if task in e.tasks]
     parser.add_argument("--engine", default=default, metavar="NAME", help=f"one of {', '.join(able)} "
                         f"(default: {default}; see 'text2ct engines')")
-    parser.add_argument("--weights", default="", metavar="SET", help="weight set of the engine (default: its first)")
+    parser.add_argument("--weights", default="", metavar="SET", help="weight set of the engine (default: the first "
+                        "that is here; see 'text2ct weights list')")
 
 
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:

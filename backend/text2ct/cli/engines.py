@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 
 from ..engines import catalog
-from ..engines.terms import Engine
+from ..engines.terms import Engine, Limits, Preset, WeightSet
+from ..geometry import times
 from ..plain import to_plain
+from ..weights.store import present
 from .console import Console
 
 
@@ -34,7 +37,8 @@ def markdown_table() -> str:
     """The engines as a Markdown table; the README carries it."""
     rows = ["| Engine | What it does | Weights and their licence | State |", "|---|---|---|---|"]
     for entry in catalog.ENGINES.values():
-        weights = "; ".join(f"[{w.licence.id}]({w.licence.url}), {w.bytes / 1e9:.1f} GB" for w in entry.weight_sets)
+        weights = "; ".join(f"[{w.licence.id}]({w.licence.url}), {_size(w)}" for w in entry.weight_sets
+                            if not w.ships or present(entry, w))
         state = _state(entry) if entry.ready else "weights only" if weights else "not in this release"
         none = "none needed" if entry.ready else "none published"
         rows.append(f"| {entry.title} | {entry.summary} | {weights or none} | {state} |")
@@ -44,20 +48,30 @@ def markdown_table() -> str:
 def _state(entry: Engine) -> str:
     if not entry.ready:
         return "not in this release"
-    return "ready, given weights" if entry.weight_sets else "ready"
+    with_us = any(weights.ships and present(entry, weights) for weights in entry.weight_sets)
+    return "ready" if with_us or not entry.weight_sets else "ready, given weights"
+
+
+def _size(weights: WeightSet) -> str:
+    return f"{weights.id} ships with it" if weights.ships else f"{weights.bytes / 1e9:.1f} GB"
 
 
 def _lines(entry: Engine, whole: bool) -> list[str]:
     lines = [f"{entry.id:<16} {'/'.join(entry.tasks):<16} {_state(entry):<20} {entry.summary}"]
     if not whole:
         return lines
-    for name, preset in entry.presets.items():
-        grid = f"{' x '.join(map(str, preset.shape))} at {' x '.join(f'{s:g}' for s in preset.spacing)} mm"
-        lines.append(f"  preset {name:<10} {grid}, {preset.summary}, {entry.limits.memory(preset.shape) / 1e9:.1f} GB")
+    lines += _preset_lines(entry.presets, entry.limits)
     for name, values in entry.lesion_vocabulary.items():
         lines.append(f"  lesion {name:<10} {', '.join(values)}")
     for weights in entry.weight_sets:
-        lines.append(f"  weights {weights.id:<9} {weights.bytes / 1e9:.2f} GB, {weights.licence.id}: "
-                     f"{weights.licence.summary}")
+        size = "ships with text2ct" if present(entry, weights) else "not in this copy"
+        lines.append(f"  weights {weights.id:<9} {size if weights.ships else f'{weights.bytes / 1e9:.2f} GB'}, "
+                     f"{weights.licence.id}: {weights.licence.summary}")
         lines += [f"    {weights.notes}"] if weights.notes else []
+        lines += [f"  {line}" for line in _preset_lines(weights.presets, entry.limits_of(weights.id))]
     return lines
+
+
+def _preset_lines(presets: Mapping[str, Preset], limits: Limits) -> list[str]:
+    return [f"  preset {name:<10} {times(preset.shape)} at {times(preset.spacing)} mm, {preset.summary}, "
+            f"{limits.memory(preset.shape) / 1e9:.1f} GB" for name, preset in presets.items()]

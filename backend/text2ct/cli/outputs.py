@@ -26,7 +26,7 @@ from .console import Console
 
 T = TypeVar("T")
 _FILE_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr")
-_NAMES = {"ct.nii.gz", "labels.seg.nrrd", "dicom", "organs.dcm", "sheet.png", ACCOUNT}
+_NAMES = {"ct.nii.gz", "labels.seg.nrrd", "dicom", "organs.dcm", "lesion.dcm", "lesions.dcm", "sheet.png", ACCOUNT}
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -114,11 +114,13 @@ def _write_file(path: Path, request: Request | Mapping[str, Any], result: Result
 def _write_folder(path: Path, args: argparse.Namespace, request: Request | Mapping[str, Any],
                   result: Result) -> list[Path]:
     with replacing_folder(path, args.overwrite) as folder:
-        names = _fill(folder, args, request, result)
+        names = fill_folder(folder, args, request, result)
     return [path / name for name in names]
 
 
-def _fill(folder: Path, args: argparse.Namespace, request: Request | Mapping[str, Any], result: Result) -> list[str]:
+def fill_folder(folder: Path, args: argparse.Namespace, request: Request | Mapping[str, Any],
+                result: Result) -> list[str]:
+    """Every file that the options ask for, in a folder that is there; their names."""
     files: dict[str, Stamp | None] = {}
     names: list[str] = []
 
@@ -133,13 +135,16 @@ def _fill(folder: Path, args: argparse.Namespace, request: Request | Mapping[str
         files["labels.seg.nrrd"] = add("labels.seg.nrrd", lambda path: write_labels(result.labels, path, made))
     if args.dicom and ct is not None:
         add("dicom", lambda path: write_ct(ct, path, made))
-        if result.labels:
-            from ..formats.dicom_seg import write_seg
-            organs = result.labels[0]
-            add("organs.dcm", lambda path: write_seg(organs, folder / "dicom", path, Stamp.of(made, organs, "labels")))
+    series: Path | None = getattr(args, "input", None) if ct is None else folder / "dicom"
+    if args.dicom and result.labels and series is not None:
+        from ..formats.dicom_seg import write_seg
+        layer = result.labels[0]
+        name = f"{layer.title if layer.title in ('lesion', 'lesions') else 'organs'}.dcm"
+        add(name, lambda path: write_seg(layer, series, path, Stamp.of(made, layer, "labels")))
     if args.picture and ct is not None:
         from ..picture import contact_sheet
-        add("sheet.png", lambda path: contact_sheet(ct, path, result.labels[1:], provenance=made))
+        marks = [layer for layer in result.labels if layer.title != "organs"]
+        add("sheet.png", lambda path: contact_sheet(ct, path, marks, provenance=made))
     add(ACCOUNT, lambda path: write_account(account_of(request, result, files), path))
     return names
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from ..errors import BadInput
 from ..formats.files import read_ct, read_layers, stamp_of
-from ..picture import contact_sheet
-from ..resample import resample_labels
 from ..verify import refuse_changed
 from .console import Console
 from .outputs import stem_of
@@ -24,6 +22,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
+    from ..picture import contact_sheet
+    from ..resample import resample_labels
+
     file = args.file.resolve()
     output = args.output or file.with_name(stem_of(file) + ".png")
     if output.suffix.lower() != ".png":

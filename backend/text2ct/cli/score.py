@@ -9,7 +9,6 @@ from ..account import ledger_lines
 from ..formats.files import read_ct, read_layers
 from ..plain import to_plain
 from ..requests import ScoreCT
-from ..resample import resample_labels
 from .asking import add_engine_options, add_server_options, ask, read_report, server_of
 from .console import Console
 
@@ -29,6 +28,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
+    from ..resample import resample_labels
+
     server = server_of(args)
     report = read_report(args.report, args.report_file)
     ct = read_ct(args.input)

@@ -12,7 +12,7 @@ from ..engines import catalog
 from ..engines.terms import Engine, WeightSet
 from ..errors import BadInput, WeightsError
 from ..requests import Watch
-from ..weights.store import Place, identify, keep, place, places, remove, verify
+from ..weights.store import Place, check_importable, identify, keep, place, places, remove, verify
 from .console import Console
 
 _HELP = """examples:
@@ -60,17 +60,17 @@ def _list(args: argparse.Namespace, console: Console) -> int:
     console.data(rows)
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
-        size = f"{row['bytes'] / 1e6:8.1f} MB"
-        console.line(f"{row['name']:<{width}}  {size}  {row['state']:<8}  {row['licence']}")
+        size = f"{row['bytes'] / 1e6:8.1f} MB" if row["bytes"] else " " * 11
+        state = "ships with text2ct" if row["state"] == "here" and row["source"] == "package" else row["state"]
+        console.line(f"{row['name']:<{width}}  {size}  {state:<18}  {row['licence']}")
     return 0
 
 
 def _download(args: argparse.Namespace, console: Console) -> int:
-    from ..weights.download import download_set
+    from ..weights.download import check_fetchable, download_set
 
     engine, weights = _weight_set(args.what)
-    if weights.source != "hub":
-        raise BadInput(f"The weights {engine.id}/{weights.id} cannot be downloaded from here. {weights.notes}")
+    check_fetchable(engine, weights)
     accepted = _accepted(engine, weights, args.accept_licence, console)
     with console.progress() as sink:
         download_set(engine, weights, accepted, Watch(sink), args.keep)
@@ -107,6 +107,7 @@ def _import(args: argparse.Namespace, console: Console) -> int:
         raise BadInput(f"{args.file} is not a file; give the checkpoint that you have.")
     everything = places(catalog.ENGINES.values())
     wanted = _place(args.target) if args.target else identify(args.file, everything)
+    check_importable(wanted)
     accepted = _accepted(wanted.engine, wanted.weights, args.accept_licence, console)
     with console.progress() as sink:
         record = keep(wanted, args.file, accepted, Watch(sink))
@@ -118,6 +119,8 @@ def _import(args: argparse.Namespace, console: Console) -> int:
 
 def _remove(args: argparse.Namespace, console: Console) -> int:
     chosen = _places(args.what)
+    if "/" not in args.what:  # all that was fetched; what ships with us was not
+        chosen = [one for one in chosen if not one.weights.ships]
     freed = sum(remove(one) for one in chosen)
     console.data({"removed": args.what, "bytes": freed})
     console.line(f"Removed {args.what}: {freed / 1e6:.1f} MB freed." if freed else f"{args.what} was not here.")

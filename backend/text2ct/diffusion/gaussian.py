@@ -144,14 +144,24 @@ Predict: TypeAlias = Callable[[Array, int], Array]
 
 def sample(predict: Predict, x: Array, plan: Sequence[Step], draw: Callable[[], Array] | None = None,
            keep: Callable[[Array], Array] | None = None,
-           each: Callable[[int, Array, Array], None] | None = None) -> Array:
+           each: Callable[[int, Array, Array], None] | None = None,
+           begun: tuple[int, Array, Array] | None = None) -> Array:
     """Walk the plan from noise `x`: DDIM when `draw` gives noise for every step, else DPM-Solver++(2M).
 
     `keep` is applied before every step and at the end (an inpainting keeps its surroundings
-    there); `each` is told the number of the step, x after it and the guess of x_0.
+    there); `each` is told the number of the step, x after it and the guess of x_0. With
+    `begun` (steps done, x after them, the last guess) the walk goes on from there: the
+    noise of the steps done is drawn and thrown away, so the rest is what it would have been.
     """
     before: tuple[Step, Array] | None = None
+    done = 0
+    if begun is not None:
+        done, x, last = begun
+        before = (plan[done - 1], last)
     for number, step in enumerate(plan):
+        if number < done:
+            _ = draw() if draw is not None else None
+            continue
         x = keep(x) if keep else x
         predicted = predict(x, step.t)
         if draw is not None:

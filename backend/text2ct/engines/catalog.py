@@ -14,6 +14,8 @@ from .lesiondiffusion.vocabulary import MENUS as LESION_MENUS
 from .terms import Engine, Licence, Limits, Preset, Task, WeightFile, WeightSet
 
 MIT = Licence("MIT", "https://opensource.org/license/mit", "Free for any use, with the notice kept.", commercial=True)
+APACHE = Licence("Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0",
+                 "Ours, as the code: free for any use, with the notice kept.", commercial=True)
 CC_BY = Licence("CC-BY-4.0", "https://creativecommons.org/licenses/by/4.0/",
                 "Free for any use, with the authors named.", commercial=True)
 CC_BY_NC_SA = Licence("CC-BY-NC-SA-4.0", "https://creativecommons.org/licenses/by-nc-sa/4.0/",
@@ -33,6 +35,19 @@ _TEXT2CT = WeightSet(
         WeightFile("clip3d", "CLIP3D_Finding_Impression_30ep.pt", 3_143_275_560, "text2ct-clip3d"),
     ), repo="dmolino/text2ct-weights")
 
+_MINI_GRID = ((128, 96, 64), (3.0, 3.0, 5.0))
+_TEXT2CT_MINI = WeightSet(
+    "mini", "Text2CT, small weights of our own", "package", APACHE, (
+        WeightFile("autoencoder", "autoencoder.safetensors"),
+        WeightFile("unet", "unet.safetensors", scalars=("scale_factor",)),
+        WeightFile("clip3d", "clip3d.safetensors"),
+    ), notes="Small weights, trained on drawn phantoms alone: they show how the engine works, not how patients look.",
+    presets={
+        "draft": Preset(*_MINI_GRID, steps=8, summary="fewest steps, coarser"),
+        "standard": Preset(*_MINI_GRID, steps=16, summary="seconds on a CPU"),
+        "best": Preset(*_MINI_GRID, steps=30, summary="more steps"),
+    }, limits=Limits((256, 256, 256), (16, 16, 16), (0.5, 10.0), base_bytes=400_000_000, bytes_per_voxel=400))
+
 _UNSAMPLED = ("loss.", "first_stage_model.loss.", "lvlb_weights", "logvar")  # of training only
 _LESION = WeightSet(
     "published", "LesionDiffusion, weights of its authors", "import", MIT, (
@@ -44,6 +59,12 @@ _LESION = WeightSet(
                    scalars=("epoch", "global_step"), optional=("loss.",)),
     ), notes="The authors share these files by a link in their repository (HengruiTianSJTU/LesionDiffusion); "
              "fetch them there and bring them in with 'text2ct weights import'.")
+
+_LESION_MINI = WeightSet(
+    "mini", "LesionDiffusion, small weights of our own", "package", APACHE, (
+        WeightFile("lmnet", "lmnet.safetensors"),
+        WeightFile("linet", "linet.safetensors"),
+    ), notes="Small weights, trained on drawn lesions: they show how the engine works, not how real lesions look.")
 
 _GENERATECT = WeightSet(
     "published", "GenerateCT, weights of its authors", "hub", CC_BY, (
@@ -95,11 +116,11 @@ ENGINES: Mapping[str, Engine] = {engine.id: engine for engine in (
            limits=Limits((1024, 1024, 1024), base_bytes=200_000_000, bytes_per_voxel=20)),
     Engine("text2ct", "Text2CT", "Report to 512 x 512 x 128 chest CT by rectified-flow latent diffusion.",
            ("generate",), "text2ct.engines.text2ct.engine:Text2CTEngine", reference="arXiv 2506.00633", extra="torch",
-           weight_sets=(_TEXT2CT,), presets=_TEXT2CT_PRESETS,
+           weight_sets=(_TEXT2CT, _TEXT2CT_MINI), presets=_TEXT2CT_PRESETS,
            limits=Limits((512, 512, 256), (32, 32, 32), (0.5, 5.0), base_bytes=1_600_000_000, bytes_per_voxel=90)),
     Engine("lesiondiffusion", "LesionDiffusion", "A lesion mask in a box (LMNet), painted into a real CT (LINet).",
            ("lesion",), "text2ct.engines.lesiondiffusion.engine:LesionDiffusionEngine", reference="arXiv 2503.00741",
-           extra="torch", weight_sets=(_LESION,), limits=Limits((1024, 1024, 1024), base_bytes=600_000_000,
+           extra="torch", weight_sets=(_LESION, _LESION_MINI), limits=Limits((1024, 1024, 1024), base_bytes=600_000_000,
                                                                 bytes_per_voxel=8),
            lesion_vocabulary=LESION_MENUS),
     Engine("generatect", "GenerateCT", "Report to CT by a masked token transformer and slice super-resolution.",

@@ -27,50 +27,6 @@ class Licence:
 
 
 @dataclass(frozen=True)
-class WeightFile:
-    """One published checkpoint file and how its tensors are found in it.
-
-    `manifest` names the list of expected tensors in the package data. `wrappers`
-    are keys under which the state dict may stand (the bare dict is accepted too);
-    `scalars` are single values kept beside the tensors. Tensors whose names begin
-    with one of `optional` may be absent and are not kept.
-    """
-
-    name: str
-    path: str
-    bytes: int
-    manifest: str
-    sha256: str = ""
-    wrappers: tuple[str, ...] = ()
-    scalars: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class WeightSet:
-    """A set of numbers for an engine, and where it comes from.
-
-    `source`: "hub" is downloaded through huggingface_hub, "import" is brought in by
-    the user as files, "package" ships with us.
-    """
-
-    id: str
-    title: str
-    source: Literal["hub", "import", "package"]
-    licence: Licence
-    files: tuple[WeightFile, ...]
-    repo: str = ""
-    repo_type: Literal["model", "dataset"] = "model"
-    revision: str = "main"
-    gated: bool = False
-    notes: str = ""
-
-    @property
-    def bytes(self) -> int:
-        return sum(file.bytes for file in self.files)
-
-
-@dataclass(frozen=True)
 class Limits:
     """Which grids an engine works on, and what memory they cost."""
 
@@ -109,6 +65,59 @@ class Preset:
 
 
 @dataclass(frozen=True)
+class WeightFile:
+    """One published checkpoint file and how its tensors are found in it.
+
+    Files that ship with us have their sizes and hashes beside them (`weights.package`), not here, and no manifest.
+    `manifest` names the list of expected tensors in the package data. `wrappers`
+    are keys under which the state dict may stand (the bare dict is accepted too);
+    `scalars` are single values kept beside the tensors. Tensors whose names begin
+    with one of `optional` may be absent and are not kept.
+    """
+
+    name: str
+    path: str
+    bytes: int = 0
+    manifest: str = ""
+    sha256: str = ""
+    wrappers: tuple[str, ...] = ()
+    scalars: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WeightSet:
+    """A set of numbers for an engine, and where it comes from.
+
+    `source`: "hub" is downloaded through huggingface_hub, "import" is brought in by
+    the user as files, "package" ships with us. `presets` and `limits` are given where they are not those of
+    the engine.
+    """
+
+    id: str
+    title: str
+    source: Literal["hub", "import", "package"]
+    licence: Licence
+    files: tuple[WeightFile, ...]
+    repo: str = ""
+    repo_type: Literal["model", "dataset"] = "model"
+    revision: str = "main"
+    gated: bool = False
+    notes: str = ""
+    presets: Mapping[str, Preset] = field(default_factory=dict)
+    limits: Limits | None = None
+
+    @property
+    def ships(self) -> bool:
+        """Whether it comes with the package, so that there is nothing to fetch, to accept or to remove."""
+        return self.source == "package"
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
+
+@dataclass(frozen=True)
 class Engine:
     """One engine, in code of our own. `runner` is "module:Class", None while that is not in this release."""
 
@@ -140,9 +149,17 @@ class Engine:
         known = ", ".join(w.id for w in self.weight_sets) or "none: it needs no weights"
         raise BadInput(f"The engine {self.id} has no weight set '{id_}'; it has {known}.")
 
-    def preset(self, name: str) -> Preset:
-        if name not in self.presets:
-            known = ', '.join(self.presets) or 'none'
-            raise BadRequest(f"The engine {self.id} has no preset '{name}'; it has {known}.")
-        return self.presets[name]
+    def presets_of(self, weights: str = "") -> Mapping[str, Preset]:
+        """The presets with these weights: their own, else the engine's."""
+        return (self.weight_set(weights).presets if self.weight_sets else {}) or self.presets
 
+    def limits_of(self, weights: str = "") -> Limits:
+        """The limits with these weights: their own, else the engine's."""
+        return (self.weight_set(weights).limits if self.weight_sets else None) or self.limits
+
+    def preset(self, name: str, weights: str = "") -> Preset:
+        presets = self.presets_of(weights)
+        if name not in presets:
+            known = ', '.join(presets) or 'none'
+            raise BadRequest(f"The engine {self.id} has no preset '{name}'; it has {known}.")
+        return presets[name]

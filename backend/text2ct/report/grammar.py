@@ -53,19 +53,19 @@ _PAIRS = tuple(lobes for lobes in words.LOBE_NAMES if len(lobes) == 2)
 _COMMON = {"pleural_effusion": 2.4, "pneumothorax": 1.8, "consolidation": 2.0, "lung_opacity": 1.6, "lung_nodule": 2.8,
            "lung_mass": 1.8, "emphysema": 1.5, "cardiomegaly": 1.8, "atelectasis": 1.4, "lymphadenopathy": 1.0,
            "pulmonary_fibrotic_sequela": 1.0, "pericardial_effusion": 1.2, "hiatal_hernia": 1.0}
-_DRAWABLE = tuple(kind.id for kind in KINDS.values() if kind.standard) + (
+DRAWABLE = tuple(kind.id for kind in KINDS.values() if kind.standard) + (
     "pneumothorax", "lung_mass", "metastases", "granuloma", "bulla", "fracture", "mediastinal_shift", "aneurysm",
     "hepatic_steatosis")
 _SIZES_MM = {"lung_nodule": (5, 30), "lung_mass": (32, 70), "metastases": (8, 30), "granuloma": (4, 9),
              "bulla": (15, 60), "aneurysm": (46, 66), "lymphadenopathy": (12, 30)}
 
 
-def random_findings(rng: np.random.Generator) -> tuple[Finding, ...]:
-    """None to four findings that can stand together in one chest."""
+def random_findings(rng: np.random.Generator, kinds: Sequence[str] = DRAWABLE) -> tuple[Finding, ...]:
+    """None to four findings of these kinds that can stand together in one chest."""
     number = int(rng.choice(5, p=(0.10, 0.38, 0.28, 0.16, 0.08)))
-    weights = np.array([_COMMON.get(kind, 0.6) for kind in _DRAWABLE])
-    kinds = rng.choice(len(_DRAWABLE), number, replace=False, p=weights / weights.sum())
-    return tuple(_random_finding(KINDS[_DRAWABLE[k]], rng) for k in kinds)
+    weights = np.array([_COMMON.get(kind, 0.6) for kind in kinds])
+    chosen = rng.choice(len(kinds), min(number, len(kinds)), replace=False, p=weights / weights.sum())
+    return tuple(_random_finding(KINDS[kinds[k]], rng) for k in chosen)
 
 
 def write_report(findings: Sequence[Finding], rng: np.random.Generator, split: Split = "train") -> str:
@@ -244,7 +244,7 @@ class _Writer:
         """Kinds that may be denied beside these findings."""
         named = {f.kind for f in findings}
         lesions = {"lung_nodule", "lung_mass", "metastases", "granuloma"}
-        free = [k for k in _DRAWABLE if k not in named and not (named & lesions and k in lesions)]
+        free = [k for k in DRAWABLE if k not in named and not (named & lesions and k in lesions)]
         return [free[int(n)] for n in self._rng.choice(len(free), number, replace=False)]
 
 

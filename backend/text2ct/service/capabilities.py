@@ -15,7 +15,7 @@ from .. import __version__
 from ..engines import catalog, terms
 from ..memory import available_bytes
 from ..requests import MAX_REPORT
-from ..weights.store import places
+from ..weights.store import Place, meant, present
 from .options import Options, Retention
 from .supervisor import Supervisor
 from .wire import WIRE_VERSION
@@ -25,18 +25,24 @@ _FRESH_S = 5.0
 
 @dataclass(frozen=True)
 class WeightsView:
-    """A weight set, and whether all of its files are on this machine."""
+    """A weight set, whether all of its files are on this machine, and the grids it can be asked for."""
 
     id: str
     title: str
     licence: terms.Licence
     bytes: int
     present: bool
+    ships: bool
+    presets: Mapping[str, terms.Preset]
+    limits: terms.Limits
 
 
 @dataclass(frozen=True)
 class EngineView:
-    """An engine of the catalog. Only a ready one can be asked."""
+    """An engine of the catalog. Only a ready one can be asked.
+
+    `weights` is the set that a request without one gets now; `presets` and `limits` are those with this set.
+    """
 
     id: str
     title: str
@@ -48,6 +54,7 @@ class EngineView:
     presets: Mapping[str, terms.Preset]
     limits: terms.Limits
     lesion_vocabulary: Mapping[str, tuple[str, ...]]
+    weights: str
     weight_sets: tuple[WeightsView, ...]
 
 
@@ -122,8 +129,14 @@ class Abilities:
 
 
 def _engine_view(engine: terms.Engine) -> EngineView:
-    here = {(place.weights.id, place.entry.name) for place in places([engine]) if place.record() is not None}
-    weights = tuple(WeightsView(w.id, w.title, w.licence, w.bytes, all((w.id, f.name) in here for f in w.files))
-                    for w in engine.weight_sets)
+    weights = meant(engine, "")
     return EngineView(engine.id, engine.title, engine.summary, engine.tasks, engine.ready, engine.reference,
-                      engine.devices, engine.presets, engine.limits, engine.lesion_vocabulary, weights)
+                      engine.devices, engine.presets_of(weights), engine.limits_of(weights),
+                      engine.lesion_vocabulary, weights, tuple(_weights_view(engine, w) for w in engine.weight_sets))
+
+
+def _weights_view(engine: terms.Engine, weights: terms.WeightSet) -> WeightsView:
+    records = [Place(engine, weights, entry).record() for entry in weights.files]
+    size = weights.bytes or sum(record.bytes for record in records if record is not None)
+    return WeightsView(weights.id, weights.title, weights.licence, size, present(engine, weights), weights.ships,
+                       engine.presets_of(weights.id), engine.limits_of(weights.id))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from ..engines import catalog
-from ..engines.run import grid_problems, result_shape
+from ..engines.run import grid_problems, result_shape, settled
 from ..engines.terms import Engine
 from ..errors import BadInput, BadRequest, Unavailable
 from ..geometry import times
@@ -62,11 +62,9 @@ def _judge(text: bytes, limits: Limits) -> Posted:
         engine = catalog.ready_engine(request.engine, request.task)
     except Unavailable as error:
         raise BadRequest(str(error)) from None
-    problems = request.validate() or _grid_problems(engine, request, limits)
+    problems = request.validate() or _grid_problems(engine, settled(engine, request), limits)
     if problems:
         raise BadRequest(" ".join(problems))
-    if request.weights:
-        engine.weight_set(request.weights)
     return Posted(request.task, request.engine, canonical, _listed(volumes, _digests(request, plain)))
 
 

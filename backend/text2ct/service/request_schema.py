@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Union
 
 from ..engines.catalog import ENGINES
-from ..requests import MAX_REPORT, MAX_SEED, REQUESTS
+from ..requests import MAX_BEST_OF, MAX_REPORT, MAX_SEED, REQUESTS
 from ..volume import LabelVolume, Segment, Volume
 from .wire import JSON_MEDIA
 
@@ -23,7 +23,7 @@ _DIGEST: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _BOUNDS: Mapping[str, Schema] = {
     "report": {"minLength": 1, "maxLength": MAX_REPORT, "pattern": r"\S"}, "text": {"maxLength": MAX_REPORT},
     "seed": {"minimum": 0, "maximum": MAX_SEED}, "steps": {"minimum": 1, "maximum": 1000},
-    "guidance": {"minimum": 0, "maximum": 50}}
+    "guidance": {"minimum": 0, "maximum": 50}, "best_of": {"minimum": 1, "maximum": MAX_BEST_OF}}
 _SCALARS: Mapping[Any, Schema] = {float: {"type": "number"}, int: {"type": "integer"}, str: {"type": "string"},
                                   bool: {"type": "boolean"}}
 

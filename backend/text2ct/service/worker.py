@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from ..engines import catalog
-from ..engines.run import Runner, load, result_shape, run
+from ..engines.run import Runner, load, memory_needed, run, settled
 from ..engines.terms import Engine
 from ..errors import BadInput, Text2CTError
 from ..requests import CancelToken, Progress
@@ -104,9 +104,10 @@ class Worker:
 
     def _run(self, order: RunJob, token: CancelToken) -> None:
         self._voice.say(Step(order.job, "reading the request", 0, 1, 0.0))
-        request = request_of(order)
-        entry = catalog.ready_engine(request.engine, request.task)
-        self._warm.make_room(entry.limits.memory(result_shape(entry, request)), entry, request.weights)
+        asked = request_of(order)
+        entry = catalog.ready_engine(asked.engine, asked.task)
+        request = settled(entry, asked)
+        self._warm.make_room(memory_needed(entry, request), entry, request.weights)
         telling = _Telling(order, self._voice)
         resume = checkpoint.read(Path(order.checkpoint), order.request) if order.resume else None
         if resume is not None:

@@ -7,26 +7,51 @@ refused in a sentence when it cannot fit, before a byte of it is taken.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 
 from ..engines.text2ct.config import ModelSizes, UNetSizes
-from ..errors import Unavailable
+from ..errors import BadInput, Unavailable
 from ..geometry import times
 from ..memory import available_bytes
+from .compiled import compiler_problem
 from .slabs import decoding_bytes, whole_bytes
 from .unet import Speed
 
 _LIVE_WIDTHS = 13  # full-size tensors of the first level's width that are alive at the widest place, measured
 _SPARE = 600_000_000  # the interpreter, the libraries, and what they keep back
 _LEAST_WORK, _MOST_WORK = 400_000_000, 1_500_000_000
+KINDS: Mapping[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+WISHES_VARIABLE = "TEXT2CT_SPEED"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What whoever owns the machine wants tried beyond the usual; none of it changes a result beyond rounding."""
+
+    compiled: bool = False
+    graphs: bool = False
+
+
+def wishes(environment: Mapping[str, str] = os.environ) -> Wishes:
+    """Those named in TEXT2CT_SPEED, for example "compiled,graphs"."""
+    words = {word.strip() for word in environment.get(WISHES_VARIABLE, "").split(",")} - {""}
+    known = [field.name for field in fields(Wishes)]
+    if unknown := sorted(words.difference(known)):
+        raise BadInput(f"{WISHES_VARIABLE} names '{unknown[0]}', which is unknown; it may hold {' and '.join(known)}, "
+                       "with a comma between them.")
+    return Wishes(**{name: name in words for name in known})
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`flow` is the kind of number of the UNet, `coder` that of the VAE; the latent is always float32."""
+    """`flow` is the kind of number of the UNet, `coder` that of the VAE; the latent is always float32.
+
+    `notes` say which wishes could not be met.
+    """
 
     device: torch.device
     flow: torch.dtype
@@ -37,10 +62,13 @@ class Plan:
     work_bytes: int = _MOST_WORK
     hold_bytes: int = 0
     peak_bytes: int = 0
+    compiled: bool = False
+    graphs: bool = False
+    notes: tuple[str, ...] = ()
 
     def said(self) -> str:
-        """For the account: where and in what kinds of number."""
-        return f"{str(self.flow).removeprefix('torch.')} on {self.device.type}"
+        """For the account: where, in what kinds of number, and what of it was compiled."""
+        return f"{str(self.flow).removeprefix('torch.')} on {self.device.type}{', compiled' if self.compiled else ''}"
 
 
 def chosen_device(name: str) -> torch.device:
@@ -58,7 +86,7 @@ def chosen_device(name: str) -> torch.device:
 
 
 def planned(device: torch.device, sizes: ModelSizes, latent_shape: Sequence[int], guided: bool = True,
-            free: int | None = None, flow: torch.dtype | None = None) -> Plan:
+            free: int | None = None, flow: torch.dtype | None = None, wished: Wishes = Wishes()) -> Plan:
     """The plan for a latent of this size on this device."""
     free = free_bytes(device) if free is None else free
     flow = flow or _flow_kind(device)
@@ -76,8 +104,21 @@ def planned(device: torch.device, sizes: ModelSizes, latent_shape: Sequence[int]
     decode = decoding_bytes(sizes.vae, latent_shape, coder.itemsize, room)
     hold = 0 if free is None else max(0, (free - decode) * 3 // 4)
     speed = Speed(channels_last=device.type != "mps")
-    return Plan(device, flow, coder, speed, one_batch, decode_at_once, room, hold,
+    plan = Plan(device, flow, coder, speed, one_batch, decode_at_once, room, hold,
                 _SPARE + max(pair if one_batch else single, at_once if decode_at_once else decode + hold))
+    return as_wished(plan, wished)
+
+
+def as_wished(plan: Plan, wished: Wishes) -> Plan:
+    """The plan with what can be done of the wishes, and a note for each that cannot."""
+    notes: list[str] = []
+    if wished.graphs and plan.device.type != "cuda":
+        notes.append(f"CUDA graphs were wished for and need an NVIDIA GPU; on {plan.device.type} steps run without.")
+    problem = compiler_problem(plan.device) if wished.compiled else ""
+    if problem:
+        notes.append(f"torch.compile was wished for and does not work here ({problem}); the network runs uncompiled.")
+    return replace(plan, compiled=wished.compiled and not problem,
+                   graphs=wished.graphs and plan.device.type == "cuda", notes=tuple(notes))
 
 
 def unet_bytes(sizes: UNetSizes, latent_shape: Sequence[int], kind: torch.dtype, batch: int) -> int:

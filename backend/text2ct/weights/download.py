@@ -31,12 +31,19 @@ _TIMEOUT_S = (10.0, 30.0)
 def download_set(engine: Engine, weights: WeightSet, licence_accepted: str, watch: Watch,
                  keep_original: bool = False) -> list[Record]:
     """Fetch and convert all files of a weight set that are not here yet."""
-    if weights.source != "hub":
-        raise BadInput(f"The weights {engine.id}/{weights.id} cannot be downloaded from here. {weights.notes}")
+    check_fetchable(engine, weights)
     if not licence_accepted:
         raise WeightsError(f"The licence {weights.licence.id} of {engine.id}/{weights.id} was not accepted; "
                            "read it and accept it with --accept-licence.")
     return [_one(Place(engine, weights, entry), licence_accepted, watch, keep_original) for entry in weights.files]
+
+
+def check_fetchable(engine: Engine, weights: WeightSet) -> None:
+    """Refuse a weight set that is not on the hub."""
+    if weights.ships:
+        raise BadInput(f"The weights {engine.id}/{weights.id} ship with text2ct; there is nothing to fetch.")
+    if weights.source != "hub":
+        raise BadInput(f"The weights {engine.id}/{weights.id} cannot be downloaded from here. {weights.notes}")
 
 
 def _one(wanted: Place, licence_accepted: str, watch: Watch, keep_original: bool) -> Record:

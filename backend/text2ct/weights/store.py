@@ -2,7 +2,8 @@
 
 Beside each converted file stands a small record with the hashes of the source and of
 the file. Whoever needs weights asks `find`, which compares the file with its record:
-size and time each time, the whole hash when either changed.
+size and time each time, the whole hash when either changed. Weights that ship with us
+lie in the package instead (`package`) and are found by the same names.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ..formats.atomic import replacing
 from ..plain import from_plain, to_plain
 from ..provenance import now
 from ..requests import Watch
+from . import package
 from .checkpoint import open_checkpoint
 from .convert import convert, file_sha256
 from .home import made, set_folder
@@ -58,6 +60,8 @@ class Place:
 
     @property
     def path(self) -> Path:
+        if self.weights.ships:
+            return package.folder(self.engine.id, self.weights.id) / self.entry.path
         return set_folder(self.engine.id, self.weights.id) / f"{self.entry.name}.safetensors"
 
     @property
@@ -66,6 +70,8 @@ class Place:
 
     def record(self) -> Record | None:
         """The record, or None when nothing whole is here."""
+        if self.weights.ships:
+            return _shipped_record(self)
         try:
             plain = json.loads(self.record_path.read_text(encoding="utf-8"))
             return from_plain(Record, plain) if self.path.is_file() else None
@@ -78,13 +84,24 @@ class Place:
 
     def how_to_get(self) -> str:
         """The command that brings this file here."""
+        if self.weights.ships:
+            return package.HOW_TO_GET
         if self.weights.source == "import":
             return f"text2ct weights import {Path(self.entry.path).name} --as {self.name}"
         return f"text2ct weights download {self.engine.id}/{self.weights.id}"
 
 
+def _shipped_record(wanted: Place) -> Record | None:
+    stated = package.shipped(wanted.engine.id, wanted.weights.id).get(wanted.entry.name)
+    if stated is None or not wanted.path.is_file():
+        return None
+    return Record(wanted.engine.id, wanted.weights.id, wanted.entry.name, wanted.entry.path, stated.sha256,
+                  stated.bytes, True, stated.sha256, stated.bytes, wanted.path.stat().st_mtime_ns,
+                  wanted.weights.licence.id, licence_accepted="", converted="")
+
+
 def places(engines: Iterable[Engine]) -> list[Place]:
-    """All files of these engines that can be fetched or brought in."""
+    """All files of these engines, those that can be fetched or brought in and those that ship with us."""
     return [Place(engine, weights, entry) for engine in engines for weights in engine.weight_sets
             for entry in weights.files]
 
@@ -99,13 +116,28 @@ def place(engine: Engine, weights_id: str, file: str) -> Place:
     raise BadInput(f"The weight set {engine.id}/{weights.id} has no file '{file}'; it has {known}.")
 
 
+def present(engine: Engine, weights: WeightSet) -> bool:
+    """Whether all files of a weight set are on this machine."""
+    return all(Place(engine, weights, entry).record() is not None for entry in weights.files)
+
+
+def meant(engine: Engine, weights_id: str) -> str:
+    """The weight set that a request means: the one it names, else the first that is here, else the first."""
+    if weights_id or not engine.weight_sets:
+        return weights_id
+    here = (weights.id for weights in engine.weight_sets if present(engine, weights))
+    return next(here, engine.weight_sets[0].id)
+
+
 def find(engine: Engine, weights_id: str, file: str, watch: Watch | None = None) -> tuple[Path, Record]:
     """The converted file and its record, or a sentence with the command that brings it here."""
     wanted = place(engine, weights_id, file)
     record = wanted.record()
     if record is None:
-        raise WeightsError(f"The weights {wanted.name} are not on this machine; get them with: {wanted.how_to_get()}")
-    if not _untouched(wanted, record):
+        raise _absent(wanted)
+    if wanted.weights.ships:
+        package.check_once(wanted.path, _stated(record), wanted.name, record.modified_ns)
+    elif not _untouched(wanted, record):
         record = verify(wanted, watch or Watch())
     return wanted.path, record
 
@@ -114,7 +146,10 @@ def verify(wanted: Place, watch: Watch) -> Record:
     """Hash the file anew and compare it with its record."""
     record = wanted.record()
     if record is None:
-        raise WeightsError(f"The weights {wanted.name} are not on this machine; get them with: {wanted.how_to_get()}")
+        raise _absent(wanted)
+    if wanted.weights.ships:
+        package.check(wanted.path, _stated(record), wanted.name)
+        return record
     stat = wanted.path.stat()
     if stat.st_size != record.bytes or file_sha256(wanted.path, watch, f"hashing {wanted.name}") != record.sha256:
         raise WeightsError(f"The weights {wanted.name} changed on this disk since they were converted; remove them "
@@ -126,13 +161,30 @@ def verify(wanted: Place, watch: Watch) -> Record:
     return record
 
 
+def _absent(wanted: Place) -> WeightsError:
+    if wanted.weights.ships:
+        return package.absent(wanted.name)
+    return WeightsError(f"The weights {wanted.name} are not on this machine; get them with: {wanted.how_to_get()}")
+
+
+def _stated(record: Record) -> package.ShippedFile:
+    return package.ShippedFile(record.file, record.bytes, record.sha256)
+
+
 def _untouched(wanted: Place, record: Record) -> bool:
     stat = wanted.path.stat()
     return (stat.st_size, stat.st_mtime_ns) == (record.bytes, record.modified_ns)
 
 
+def check_importable(wanted: Place) -> None:
+    """Refuse a place that is not for files from elsewhere."""
+    if wanted.weights.ships:
+        raise BadInput(f"The weights {wanted.name} ship with text2ct; no other file can take their place.")
+
+
 def keep(wanted: Place, source: Path, licence_accepted: str, watch: Watch, expected_sha256: str = "") -> Record:
     """Convert `source` into its place, and remember how."""
+    check_importable(wanted)
     made(wanted.path.parent)
     manifest = load_manifest(wanted.entry.manifest)
     done = convert(source, wanted.path, wanted.entry, manifest, watch, expected_sha256)
@@ -145,7 +197,8 @@ def keep(wanted: Place, source: Path, licence_accepted: str, watch: Watch, expec
 
 
 def identify(source: Path, candidates: list[Place]) -> Place:
-    """Which file of the catalog this is: by its name, else by its tensors."""
+    """Which file of the catalog this is: by its name, else by its tensors. None of those that ship with us."""
+    candidates = [one for one in candidates if not one.weights.ships]
     named = [one for one in candidates if Path(one.entry.path).name == source.name]
     if len(named) == 1:
         return named[0]
@@ -166,6 +219,9 @@ def identify(source: Path, candidates: list[Place]) -> Place:
 
 def remove(wanted: Place) -> int:
     """Delete a converted file and its record; returns the bytes that this freed."""
+    if wanted.weights.ships:
+        raise BadInput(f"The weights {wanted.engine.id}/{wanted.weights.id} ship with text2ct and stay as long as it "
+                       "does; they go with: pip uninstall text2ct")
     freed = wanted.path.stat().st_size if wanted.path.is_file() else 0
     wanted.record_path.unlink(missing_ok=True)
     wanted.path.unlink(missing_ok=True)

@@ -59,7 +59,7 @@ class VAESizes:
 
 @dataclass(frozen=True)
 class TextSizes:
-    """The CLIP text tower."""
+    """The CLIP text tower; `end` is the number of the mark at whose place a report is summed up."""
 
     hidden: int = 768
     mlp: int = 3072
@@ -67,6 +67,7 @@ class TextSizes:
     layers: int = 12
     projection: int = 768
     vocabulary: int = 49408
+    end: int = 49407
     length: int = 512
     norm_eps: float = 1e-5
 
@@ -146,7 +147,8 @@ def _text(entries: Mapping[str, Any]) -> TextSizes:
         int(entries.get("hidden_size", default.hidden)), int(entries.get("intermediate_size", default.mlp)),
         int(entries.get("num_attention_heads", default.heads)), int(entries.get("num_hidden_layers", default.layers)),
         int(entries.get("projection_dim", default.projection)), int(entries.get("vocab_size", default.vocabulary)),
-        int(entries.get("max_length", default.length)), float(entries.get("layer_norm_eps", default.norm_eps)))
+        default.end, int(entries.get("max_length", default.length)),
+        float(entries.get("layer_norm_eps", default.norm_eps)))
 
 
 def _numbers(values: Sequence[Any]) -> tuple[int, ...]:

@@ -16,18 +16,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ...diffusion.guidance import guided, wanted_at
+from ...diffusion.guidance import ALWAYS, guided, wanted_at
 from ...diffusion.rectified_flow import GRIDS, GridName, Step, clean_estimate
-from ...diffusion.solvers import SOLVERS, Velocity
+from ...diffusion.solvers import EVALUATIONS, SOLVERS, Velocity
+from ...speed.cache import DeepFeatures
+from ...speed.compiled import compiled
+from ...speed.graphs import Replayed
 from ...speed.norms import steadied
 from ...speed.plan import Plan
-from ...speed.slabs import decoded_in_slabs
+from ...speed.slabs import decoded_in_slabs, whole_bytes
 from ...speed.unet import quickened
 from .config import CT_MODALITY
 from .intensity import spacing_input, to_hu
 from .state import SamplerState
 from .text import as_ids
-from .tokenizer import tokens
 from .unet import UNet
 from .weights import Networks
 from .windows import decoded_as_published
@@ -38,29 +40,51 @@ Told = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Sampler:
-    """How the flow is walked. `exact` is the same schedule with true step lengths."""
+    """How the flow is walked. `exact` is the same schedule with true step lengths.
+
+    The last four change the picture to save time, and are named so in the account: guidance only
+    between two times, the UNet's deep features computed in one of `deep_every` evaluations
+    (all but its first `shallow_levels` levels), and steps that stand in place of more.
+    """
 
     grid: GridName = "published"
     solver: str = "euler"
     steps: int = 30
     guidance: float = 5.0
-    guidance_interval: tuple[float, float] = (0.0, 1000.0)
     as_published_decode: bool = False
+    guidance_interval: tuple[float, float] = ALWAYS
+    deep_every: int = 1
+    shallow_levels: int = 1
+    in_place_of: int | None = None
 
     def said(self) -> str:
         """For the account."""
         decode = ", decoded in the published windows" if self.as_published_decode else ""
-        return f"{self.grid} grid, {self.solver}, {self.steps} steps, guidance {self.guidance:g}{decode}"
+        lossy = f", lossy: {' and '.join(self._losses())}" if self._losses() else ""
+        return f"{self.grid} grid, {self.solver}, {self.steps} steps, guidance {self.guidance:g}{decode}{lossy}"
+
+    def _losses(self) -> list[str]:
+        """Each thing that is not done in full."""
+        low, high = self.guidance_interval
+        return [words for lost, words in (
+            (self.deep_every > 1,
+             f"levels from {self.shallow_levels + 1} on computed in one of {self.deep_every} evaluations"),
+            (self.guidance_interval != ALWAYS, f"guidance only from time {high:g} to {low:g}"),
+            (self.in_place_of is not None, f"{self.steps} steps in place of {self.in_place_of}")) if lost]
+
+    def begins_anew(self, done: int) -> bool:
+        """Whether the step after `done` needs nothing but the state: there a run may be taken up again."""
+        return done * EVALUATIONS[self.solver] % self.deep_every == 0
 
     def schedule(self, latent_shape: Sequence[int]) -> tuple[Step, ...]:
         return GRIDS[self.grid](self.steps, latent_shape)
 
 
-def encoded(networks: Networks, prompt: str) -> tuple[Tensor, int]:
-    """The report as one vector (1, 1, W), and how many of its tokens did not fit."""
-    found = tokens(prompt, networks.text.sizes.length)
+def encoded(networks: Networks, ids: Sequence[int]) -> Tensor:
+    """The report, as token numbers, as one vector (1, 1, W)."""
     with torch.inference_mode():
-        return networks.text(as_ids([found.ids])), found.dropped
+        told: Tensor = networks.text(as_ids([ids]))
+    return told
 
 
 def noise(seed: int, channels: int, latent_shape: Sequence[int]) -> Tensor:
@@ -69,27 +93,32 @@ def noise(seed: int, channels: int, latent_shape: Sequence[int]) -> Tensor:
 
 
 def velocity(unet: UNet, plan: Plan, sampler: Sampler, context: Tensor, spacing_mm: Sequence[float]) -> Velocity:
-    """The guided velocity at a sample and a time, in float32."""
+    """The guided velocity at samples (B, C, X, Y, Z) and a time, in float32."""
     known = context.to(plan.device, plan.flow)
-    both = torch.cat([known, torch.zeros_like(known)])
+    unknown = torch.zeros_like(known)
     spacing = spacing_input(spacing_mm).to(plan.device)
     label = torch.full((1,), CT_MODALITY, device=plan.device)
+    deep = DeepFeatures(unet, sampler.deep_every, sampler.shallow_levels) if sampler.deep_every > 1 else None
 
-    def asked(sample: Tensor, time: float, about: Tensor) -> Tensor:
-        x = sample.to(plan.flow).expand(len(about), -1, -1, -1, -1)
+    def asked(sample: Tensor, time: float, *about: Tensor) -> Tensor:
+        x = torch.cat([sample] * len(about)).to(plan.flow)
         if plan.speed.channels_last:
             x = x.contiguous(memory_format=torch.channels_last_3d)
+        told = torch.cat([one.expand(len(sample), -1, -1) for one in about])
+        given = x, torch.tensor([time], device=plan.device), told, spacing, label
         with torch.inference_mode():
-            answer: Tensor = unet(x, torch.tensor([time], device=plan.device), about, spacing, label)
+            answer: Tensor = unet(*given) if deep is None else deep(about, *given)
         return answer.float()
 
     def at(sample: Tensor, time: float) -> Tensor:
+        if deep is not None:
+            deep.next_evaluation()
         if not wanted_at(time, sampler.guidance, sampler.guidance_interval):
             return asked(sample, time, known)
         if plan.one_batch:
-            yes, no = asked(sample, time, both).chunk(2)
+            yes, no = asked(sample, time, known, unknown).chunk(2)
         else:
-            yes, no = asked(sample, time, known), asked(sample, time, both[1:])
+            yes, no = asked(sample, time, known), asked(sample, time, unknown)
         return guided(yes, no, sampler.guidance)
 
     return at
@@ -122,11 +151,21 @@ def decoded(networks: Networks, plan: Plan, sampler: Sampler, latent: Tensor,
         return to_hu(decoded_in_slabs(vae, scaled, plan.work_bytes, told, plan.hold_bytes)[0, 0])
 
 
-def preview(networks: Networks, plan: Plan, latent: Tensor) -> NDArray[np.int16]:
+def preview(networks: Networks, plan: Plan, latent: Tensor,
+            coarsening: int = PREVIEW_COARSENING) -> NDArray[np.int16]:
     """A quarter of the resolution along each axis, from the latent averaged, for 1/64 of the work."""
     with torch.inference_mode():
-        coarse = functional.avg_pool3d(latent, PREVIEW_COARSENING)
+        coarse = functional.avg_pool3d(latent, coarsening)
         return to_hu(networks.vae.decode(_for_coder(networks, plan, coarse))[0, 0])
+
+
+def fit_coarsening(networks: Networks, plan: Plan, latent_shape: Sequence[int]) -> int:
+    """How coarse a preview must be to be decoded in one call; 1 where the whole latent can be."""
+    able = [factor for factor in (1, 2, PREVIEW_COARSENING) if all(n % factor == 0 for n in latent_shape)]
+    sizes, element = networks.sizes.vae, plan.coder.itemsize
+    fit = (factor for factor in able
+           if whole_bytes(sizes, [n // factor for n in latent_shape], element) <= plan.work_bytes)
+    return next(fit, able[-1])
 
 
 def _for_coder(networks: Networks, plan: Plan, latent: Tensor) -> Tensor:
@@ -138,6 +177,10 @@ def placed(networks: Networks, plan: Plan) -> None:
     networks.unet.to(device=plan.device, dtype=plan.flow)
     networks.vae.to(device=plan.device, dtype=plan.coder)
     quickened(networks.unet, plan.speed)
+    if plan.compiled:
+        compiled(networks.unet)
+    if plan.graphs:
+        networks.unet.forward = Replayed(networks.unet.forward)  # type: ignore[method-assign,assignment]
     if plan.speed.channels_last:
         steadied(networks.vae)
         networks.vae.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

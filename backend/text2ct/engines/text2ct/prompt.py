@@ -1,11 +1,58 @@
-"""A report as the text tower was trained to read it: "Findings: ... Impression: ..." in one string."""
+"""What the text tower is given of a report, and what is left of it for others.
+
+Published weights read the report itself, as they were trained to: "Findings: ... Impression:
+..." in one string. Small weights of ours read standard words that our parser makes of it; what
+they do not know is left, to be drawn by rule or to be named as not drawn.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...report.finding import Finding
+from ...report.parser import understand
+from .standard_words import lexicon, standard_words, word_ids
+from .tokenizer import tokens
+
+if TYPE_CHECKING:
+    from .files import Files
 
 _HEADING = re.compile(r"\b(?P<name>findings?|impressions?|conclusions?)[ \t]*:", re.IGNORECASE)
 _MISSING = "nan"  # upstream quirk: a missing section was written as this word in training
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token numbers, how many did not fit, the findings left to rules and to nobody, and the standard words if any."""
+
+    ids: tuple[int, ...]
+    dropped: int = 0
+    by_rule: tuple[Finding, ...] = ()
+    left: tuple[Finding, ...] = ()
+    words: str = ""
+
+
+def prompt_of(report: str, files: Files, rules: bool) -> Prompt:
+    """The report as these weights want it. Without `rules` nothing is left to them."""
+    length = files.sizes.text.length
+    if files.words == "report":
+        found = tokens(as_trained(report), length)
+        return Prompt(found.ids, found.dropped)
+    words, left = standard_words(understand(report).findings, files.kinds)
+    ids = word_ids(words, lexicon(files.kinds), length)
+    by_rule = tuple(finding for finding in left if rules and finding.kind in files.by_rule)
+    rest = tuple(finding for finding in left if finding not in by_rule)
+    return Prompt(ids, max(0, len(words.split()) + 2 - length), by_rule, rest, words.replace(" .", "."))
+
+
+def named(findings: Sequence[Finding]) -> str:
+    """Findings by kind and place, for a sentence."""
+    said = [" ".join((finding.kind.replace("_", " "), *(finding.lobe or (finding.side or "",)))).strip()
+            for finding in findings]
+    return "; ".join(dict.fromkeys(said))
 
 
 def as_trained(report: str) -> str:

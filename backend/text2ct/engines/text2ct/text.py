@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .config import TextSizes
-from .tokenizer import END
 
 
 class SelfAttention(nn.Module):
@@ -98,7 +97,7 @@ class TextTower(nn.Module):
 
     def pooled(self, ids: Tensor) -> Tensor:
         """The state at the first end mark of each row."""
-        ends = (ids == END).int().argmax(dim=1)
+        ends = (ids == self.sizes.end).int().argmax(dim=1)
         states = self.text_model(ids[:, :int(ends.max()) + 1])
         return cast(Tensor, states[torch.arange(len(ids), device=ids.device), ends])
 

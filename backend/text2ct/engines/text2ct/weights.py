@@ -12,10 +12,11 @@ import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ...errors import WeightsError
 from ...weights.checkpoint import Checkpoint, open_checkpoint
@@ -45,9 +46,9 @@ class Networks:
 
 
 def load(sizes: ModelSizes, text: Path, unet: Path, vae: Path) -> Networks:
-    """All three from their files."""
+    """All three from their files. The text tower computes in float32, however it was saved."""
     tower, flow, coder = load_text(sizes, text), load_unet(sizes, unet), load_vae(sizes, vae)
-    return Networks(sizes, tower, flow[0], coder, flow[1])
+    return Networks(sizes, tower.float(), flow[0], coder, flow[1])
 
 
 def load_text(sizes: ModelSizes, path: Path) -> TextTower:
@@ -101,9 +102,17 @@ def _tensor(content: mmap.mmap, ref: TensorRef) -> Tensor:
     return flat.as_strided(ref.shape, ref.stride)
 
 
+class Undrawn(TorchFunctionMode):
+    """First numbers of an embedding are not drawn: without memory, PyTorch would load its compiler for that."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        return given["tensor"] if func is nn.init.normal_ and "tensor" in given else func(*args, **given)
+
+
 def filled(build: Callable[[], Module], tensors: Mapping[str, Tensor], source: Path) -> Module:
     """A network made without memory and given `tensors`, which must be exactly its own."""
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         network = build()
     expected = network.state_dict()
     missing = [name for name in expected if name not in tensors]
