@@ -16,12 +16,13 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: the tests
 import tiny_runs  # noqa: E402
 
 from text2ct.engines.text2ct import weights  # noqa: E402
-from text2ct.engines.text2ct.config import ModelSizes  # noqa: E402
+from text2ct.engines.text2ct.config import ModelSizes, TextSizes  # noqa: E402
+from text2ct.engines.text2ct.standard_words import lexicon  # noqa: E402
 from text2ct.errors import BadInput  # noqa: E402
 from text2ct.formats import nifti  # noqa: E402
 from text2ct.geometry import Grid  # noqa: E402
 from text2ct.volume import CTVolume  # noqa: E402
-from text2ct_training import ct_rate, data, text2ct_unet  # noqa: E402
+from text2ct_training import ct_rate, data, text2ct_clip, text2ct_unet  # noqa: E402
 from text2ct_training.encode import encode  # noqa: E402
 from text2ct_training.ranks import Place  # noqa: E402
 from text2ct_training.recipe import Data, LatentsRecipe, UNetRecipe, VAERecipe  # noqa: E402
@@ -62,6 +63,30 @@ def test_each_round_has_every_example_once_in_an_order_of_its_own() -> None:
     assert all(sorted(one) == list(range(9)) for one in rounds)
     assert rounds[0] != rounds[1] != rounds[2]
     assert [data.turn(n, 9, None) for n in range(11)] == [*range(9), 0, 1]
+
+
+def test_a_kept_phantom_is_the_one_that_was_drawn(tmp_path: Path) -> None:
+    small = Data(shape=(32, 24, 16), spacing=(12.0, 12.0, 20.0), count=2, kinds=("pleural_effusion", "emphysema"))
+    kept = data.studies(replace(small, kept=str(tmp_path)), "train")
+    drawn = data.studies(small, "train").study(1)
+    first, second, round_again = kept.study(1), kept.study(1), kept.study(3)
+    assert [path.name for path in tmp_path.iterdir()] == ["train-0-000001.npz"]
+    for one in (first, second, round_again):
+        for name in ("image", "lungs", "marked"):
+            assert torch.equal(getattr(one, name), getattr(drawn, name))
+        assert one.report == drawn.report
+    assert {f.kind for n in range(40) for f in kept.words(n)[1]} <= {"pleural_effusion", "emphysema"}
+
+
+def test_standard_words_are_numbers_of_a_lexicon_that_fits_the_tower() -> None:
+    spoken = Data(kinds=("pneumothorax", "cardiomegaly"), words="standard")
+    sizes = TextSizes(vocabulary=len(lexicon(spoken.kinds)) + 3, end=len(lexicon(spoken.kinds)) + 2, length=12)
+    ids = text2ct_clip.reader(spoken, sizes)("large left pneumothorax . cardiomegaly .")
+    words = dict(enumerate(lexicon(spoken.kinds), 1))
+    assert [words[int(n)] for n in ids[1:7]] == ["large", "left", "pneumothorax", ".", "cardiomegaly", "."]
+    assert [int(n) for n in (ids[0], *ids[7:])] == [sizes.end - 1, sizes.end, 0, 0, 0, 0]
+    with pytest.raises(BadInput, match="vocabulary"):
+        text2ct_clip.reader(spoken, TextSizes())
 
 
 def test_a_phantom_study_has_its_axes_lungs_and_findings_in_place() -> None:

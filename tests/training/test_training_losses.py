@@ -22,7 +22,7 @@ from text2ct.report.finding import Finding  # noqa: E402
 from text2ct_training import data, text2ct_clip, text2ct_unet, text2ct_vae  # noqa: E402
 from text2ct_training.__main__ import task_of  # noqa: E402
 from text2ct_training.loop import learning_rate  # noqa: E402
-from text2ct_training.recipe import CoderLoss, Run, UNetRecipe, checked  # noqa: E402
+from text2ct_training.recipe import CoderLoss, FlowLoss, Run, UNetRecipe, checked  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "parity"))
 
@@ -71,6 +71,19 @@ def test_a_dropped_report_is_zeros_and_the_others_stay() -> None:
     assert not torch.allclose(both[0], one[0])
     assert torch.equal(both[1], one[1])
     assert torch.equal(one[0], output(torch.stack([torch.zeros(1, 6), context[1]]), [False, False])[0])
+
+
+def test_finished_weights_hear_a_plain_report_as_loudly_as_they_learned_it() -> None:
+    sizes = checked(UNetSizes, tiny_runs.UNET, "tiny")
+    learning = text2ct_unet.UNetTurn(UNet(sizes), 1.0, FlowLoss(loud=True))
+    (weights,) = learning.finished(learning.state_dict())
+    finished = UNet(sizes)
+    finished.load_state_dict(weights.tensors)
+    x, report = torch.randn(2, *tiny_runs.LATENT), torch.randn(2, 1, 6)
+    others = (torch.ones(2, 3), torch.ones(2, dtype=torch.long))
+    learned = learning.unet(x, torch.full((2,), 300.0), report * 6 ** 0.5, *others)
+    assert torch.allclose(finished(x, torch.full((2,), 300.0), report, *others), learned, atol=1e-5)
+    assert not torch.allclose(learning.unet(x, torch.full((2,), 300.0), report, *others), learned, atol=1e-3)
 
 
 def test_every_tenth_report_is_dropped_and_never_a_held_out_one(tmp_path: Path) -> None:

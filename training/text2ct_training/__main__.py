@@ -15,9 +15,23 @@ from text2ct.errors import Text2CTError
 
 from . import ranks
 from .encode import encode
+from .lesion_draw import write_lesions
+from .lesion_linet import linet_task
+from .lesion_lmnet import lmnet_task
+from .lesion_vq import lesion_vq_task
 from .loop import train
 from .ranks import Place
-from .recipe import LatentsRecipe, TextRecipe, TrainingRecipe, VAERecipe, read_recipe
+from .recipe import (
+    LatentsRecipe,
+    LesionsRecipe,
+    LesionVQRecipe,
+    LINetRecipe,
+    LMNetRecipe,
+    TextRecipe,
+    TrainingRecipe,
+    VAERecipe,
+    read_recipe,
+)
 from .text2ct_clip import text_task
 from .text2ct_unet import unet_task
 from .text2ct_vae import vae_task
@@ -29,6 +43,12 @@ INTERRUPTED = 130
 def task_of(recipe: TrainingRecipe) -> Task:
     """The networks, losses and examples of a recipe; networks begin with numbers that the seed gives."""
     torch.manual_seed(recipe.run.seed)
+    if isinstance(recipe, LesionVQRecipe):
+        return lesion_vq_task(recipe)
+    if isinstance(recipe, LMNetRecipe):
+        return lmnet_task(recipe)
+    if isinstance(recipe, LINetRecipe):
+        return linet_task(recipe)
     if isinstance(recipe, VAERecipe):
         return vae_task(recipe)
     return text_task(recipe) if isinstance(recipe, TextRecipe) else unet_task(recipe)
@@ -39,6 +59,9 @@ def run(path: Path, resume: bool, device: str) -> int:
     with ranks.joined(device) as place:
         if isinstance(recipe, LatentsRecipe):
             _say(place, f"{encode(recipe, place)} examples are in {recipe.out}.")
+            return 0
+        if isinstance(recipe, LesionsRecipe):
+            _say(place, f"{write_lesions(recipe)} lesions are in {recipe.out}.")
             return 0
         outcome = train(task_of(recipe), recipe, place, resume)
         if outcome.interrupted:

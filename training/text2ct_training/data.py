@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,11 +24,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from text2ct.engines.text2ct.intensity import from_hu
+from text2ct.engines.text2ct.standard_words import standard_words
 from text2ct.errors import BadInput
+from text2ct.formats.atomic import replacing
 from text2ct.formats.files import read_ct
 from text2ct.geometry import Grid
 from text2ct.report.finding import Finding
-from text2ct.report.grammar import Split
+from text2ct.report.grammar import DRAWABLE, Split
 from text2ct.report.parser import understand
 from text2ct.report.vocabulary import KINDS
 
@@ -66,22 +68,50 @@ class Studies(Protocol):
 
 @dataclass(frozen=True)
 class PhantomStudies:
-    """An endless source: patients that are drawn when they are asked for."""
+    """Patients that are drawn when they are asked for: without end, or `count` of them in turn."""
 
     tap: PhantomTap
+    count: int = 0
+    kept: Path | None = None
+    standard: bool = False
 
     def words(self, index: int) -> tuple[str, tuple[Finding, ...]]:
-        return self.tap.words(index)
+        report, findings = self.tap.words(self._number(index))
+        return standard_words(findings, self.tap.kinds)[0] if self.standard else report, findings
 
     def study(self, index: int) -> Study:
-        case = self.tap.case(index)
+        number = self._number(index)
+        place = self.kept / f"{self.tap.split}-{self.tap.seed}-{number:06d}.npz" if self.kept else None
+        if place is None or not place.exists():
+            drawn = self._drawn(number)
+            if place is not None:
+                _keep(place, drawn)
+        else:
+            with np.load(place) as file:
+                drawn = {name: file[name] for name in ("hu", "lungs", "marked")}
+        lungs, marked = (np.unpackbits(drawn[name], count=drawn["hu"].size).reshape(drawn["hu"].shape).astype(bool)
+                         for name in ("lungs", "marked"))
+        return Study(from_hu(drawn["hu"])[None], _mask(lungs), _mask(marked), *self.words(index))
+
+    def _number(self, index: int) -> int:
+        return index % self.count if self.count else index
+
+    def _drawn(self, number: int) -> dict[str, NDArray[Any]]:
+        """A CT in whole HU, and where its lungs and findings are, as bits."""
+        case = self.tap.case(number)
         organs = case.labels[0].reoriented(AXES)
         lungs = np.isin(organs.voxels, [s.value for s in organs.segments if s.name.startswith("lung_")])
         marked = np.zeros(organs.shape, bool)
         for layer in case.labels[1:]:
             marked |= layer.reoriented(AXES).voxels > 0
-        return Study(from_hu(case.ct.reoriented(AXES).voxels)[None], _mask(lungs), _mask(marked), case.report,
-                     case.findings)
+        return {"hu": case.ct.reoriented(AXES).voxels.astype(np.int16), "lungs": np.packbits(lungs),
+                "marked": np.packbits(marked)}
+
+
+def _keep(place: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(place) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -131,7 +161,9 @@ def listed(place: Path) -> tuple[tuple[str, str], ...]:
 def studies(data: Data, split: Split) -> Studies:
     """The CTs that a recipe speaks of."""
     if data.source == "phantom":
-        return PhantomStudies(PhantomTap(Grid.centred(data.shape, data.spacing), split, data.seed))
+        tap = PhantomTap(Grid.centred(data.shape, data.spacing), split, data.seed, kinds=data.kinds or DRAWABLE)
+        return PhantomStudies(tap, data.count if split == "train" else 0, Path(data.kept) if data.kept else None,
+                              data.words == "standard")
     if data.source == "files":
         place = data.place if split == "train" else data.held_out or data.place
         return FileStudies(Path(place), data.shape, data.seed if split == "train" else None)

@@ -26,7 +26,7 @@ from .data import Batch, Examples, Studies, dice, listed, moved, noise, studies
 from .ranks import Place
 from .recipe import LatentsRecipe
 from .shards import Row, Shards, write_shards
-from .text2ct_clip import report_ids
+from .text2ct_clip import reader
 
 
 class StudyExamples(Examples):
@@ -34,11 +34,12 @@ class StudyExamples(Examples):
 
     def __init__(self, source: Studies, recipe: LatentsRecipe, split: Split) -> None:
         self.source, self.recipe, self.split = source, recipe, split
+        self.ids = reader(recipe.data, recipe.sizes.text)
 
     def __getitem__(self, index: int) -> Batch:
         study, sizes = self.source.study(index), self.recipe.sizes
         latent = [sizes.vae.latent_channels, *(n // sizes.vae.factor for n in study.image.shape[1:])]
-        return {"image": study.image, "ids": report_ids(study.report, sizes.text.length),
+        return {"image": study.image, "ids": self.ids(study.report),
                 "noise": noise(dice(self.recipe.data.seed, self.split, index), latent)}
 
 
@@ -73,8 +74,9 @@ def _rows(recipe: LatentsRecipe, examples: Examples, numbers: range, vae: VAE, t
     for batch in loader:
         batch = moved(batch, place.device)
         with torch.no_grad():
-            mean, deviation = vae.encode(batch["image"])
-            latents = (mean + deviation * batch["noise"]).cpu().numpy().astype(recipe.kind)
+            with torch.autocast(place.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+                mean, deviation = vae.encode(batch["image"])
+            latents = (mean.float() + deviation.float() * batch["noise"]).cpu().numpy().astype(recipe.kind)
             contexts = text(batch["ids"]).cpu().numpy()
         for latent, context in zip(latents, contexts, strict=True):
             yield {"latent": latent, "context": context, "spacing": np.asarray(recipe.data.spacing, np.float32)}

@@ -15,7 +15,7 @@ import numpy as np
 from text2ct.engines.phantom.drawing import draw
 from text2ct.geometry import Grid
 from text2ct.report.finding import Finding
-from text2ct.report.grammar import Split, random_findings, write_report
+from text2ct.report.grammar import DRAWABLE, Split, random_findings, write_report
 from text2ct.volume import CTVolume, LabelVolume
 
 _STREAMS = {"train": 0, "held-out": 1}
@@ -35,7 +35,10 @@ class PhantomCase:
 
 @dataclass(frozen=True)
 class PhantomTap:
-    """An endless iterable of cases on one grid; shard `shard` of `shards` gives every `shards`-th case."""
+    """An endless iterable of cases on one grid with findings of some kinds.
+
+    Shard `shard` of `shards` gives every `shards`-th case.
+    """
 
     grid: Grid
     split: Split = "train"
@@ -43,6 +46,7 @@ class PhantomTap:
     shard: int = 0
     shards: int = 1
     start: int = 0
+    kinds: tuple[str, ...] = DRAWABLE
 
     def __post_init__(self) -> None:
         if not 0 <= self.shard < self.shards:
@@ -63,7 +67,7 @@ class PhantomTap:
     def _told(self, index: int) -> tuple[np.random.SeedSequence, tuple[Finding, ...], str]:
         stream = np.random.SeedSequence([self.seed, _STREAMS[self.split], index])
         patient, what, words = stream.spawn(3)
-        findings = random_findings(np.random.default_rng(what))
+        findings = random_findings(np.random.default_rng(what), self.kinds)
         return patient, findings, write_report(findings, np.random.default_rng(words), self.split)
 
     def from_case(self, index: int) -> PhantomTap:

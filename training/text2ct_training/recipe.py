@@ -21,9 +21,11 @@ from text2ct.engines.text2ct.config import ModelSizes, TextSizes, UNetSizes, VAE
 from text2ct.engines.text2ct.vision import VisionSizes
 from text2ct.errors import BadInput, Unavailable
 
+from .lesion_settings import DenoiserLoss, LesionCrops, LesionData, LesionNet, LesionText, VQLoss, VQNet
+
 Kind = TypeVar("Kind")
 _FREE = ("out", "run.steps", "run.save_every", "run.keep", "run.log_every", "run.validate_every", "run.export",
-         "data.workers")
+         "data.workers", "data.kept")
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ class Run:
 class Data:
     """Where examples come from.
 
-    "phantom" draws them; "files" reads the CTs and reports of a list (see `ct_rate`);
+    "phantom" draws them, `count` different ones in turn (0: without end), with findings of `kinds` (none named:
+    all), and reads them again from the folder `kept` where one is named; their reports are in the words of people,
+    or in the standard words of small weights; "files" reads the CTs and reports of a list (see `ct_rate`);
     "shards" reads latents and embeddings that the task "latents" wrote.
     """
 
@@ -77,13 +81,22 @@ class Data:
     crop: tuple[int, int, int] = (0, 0, 0)
     seed: int = 0
     workers: int = 0
+    count: int = 0
+    kinds: tuple[str, ...] = ()
+    words: Literal["report", "standard"] = "report"
+    kept: str = ""
 
 
 @dataclass(frozen=True)
 class FlowLoss:
-    """The published loss of the UNet. A `scale_factor` of 0 is measured on the first `measured` latents."""
+    """The published loss of the UNet. A `scale_factor` of 0 is measured on the first `measured` latents.
+
+    Reports are vectors of length one, whose small numbers are learned from slowly. `loud` gives them the length of
+    as many ones while the UNet learns; the finished weights hold that factor.
+    """
 
     drop: float = 0.1
+    loud: bool = False
     distance: Literal["l1", "l2"] = "l1"
     scale_factor: float = 0.0
     measured: int = 4
@@ -157,8 +170,70 @@ class LatentsRecipe:
     batch: int = 1
     per_shard: int = 64
     kind: Literal["float32", "float16"] = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
     data: Data = field(default_factory=Data)
     sizes: ModelSizes = field(default_factory=ModelSizes)
+
+
+@dataclass(frozen=True)
+class LesionsRecipe:
+    """Not a training: drawn lesions into shards. `per_body` lesions go into each body; of these the share `real` are
+    the CTs of the folder `cts`, where one is named, the others phantoms."""
+
+    task: Literal["lesions"]
+    out: str
+    count: int
+    held_out: int = 0
+    per_shard: int = 100
+    per_body: int = 40
+    cts: str = ""
+    real: float = 0.5
+    data: Data = field(default_factory=Data)
+    crops: LesionCrops = field(default_factory=LesionCrops)
+
+
+@dataclass(frozen=True)
+class LesionVQRecipe:
+    """The VQ-GAN. `begin` is a file to go on from (fine-tuning); so also below."""
+
+    task: Literal["lesion-vq"]
+    out: str
+    begin: str = ""
+    run: Run = field(default_factory=Run)
+    data: LesionData = field(default_factory=LesionData)
+    crops: LesionCrops = field(default_factory=LesionCrops)
+    model: VQNet = field(default_factory=VQNet)
+    loss: VQLoss = field(default_factory=VQLoss)
+
+
+@dataclass(frozen=True)
+class LMNetRecipe:
+    task: Literal["lesion-lmnet"]
+    out: str
+    begin: str = ""
+    run: Run = field(default_factory=Run)
+    data: LesionData = field(default_factory=LesionData)
+    crops: LesionCrops = field(default_factory=LesionCrops)
+    model: LesionNet = field(default_factory=LesionNet)
+    text: LesionText = field(default_factory=LesionText)
+    loss: DenoiserLoss = field(default_factory=DenoiserLoss)
+
+
+@dataclass(frozen=True)
+class LINetRecipe:
+    """`vq` is the finished VQ-GAN, whose norms have `vq_groups`."""
+
+    task: Literal["lesion-linet"]
+    out: str
+    vq: str
+    vq_groups: int = 16
+    begin: str = ""
+    run: Run = field(default_factory=Run)
+    data: LesionData = field(default_factory=LesionData)
+    crops: LesionCrops = field(default_factory=LesionCrops)
+    model: LesionNet = field(default_factory=LesionNet)
+    text: LesionText = field(default_factory=LesionText)
+    loss: DenoiserLoss = field(default_factory=DenoiserLoss)
 
 
 def _in_bounds(name: str, value: float, least: float, below: float = float("inf")) -> None:
@@ -167,10 +242,13 @@ def _in_bounds(name: str, value: float, least: float, below: float = float("inf"
         raise BadInput(f"{name} = {value}; it must be at least {least}{more}.")
 
 
-TrainingRecipe = UNetRecipe | VAERecipe | TextRecipe
-Recipe = TrainingRecipe | LatentsRecipe
+LesionRecipe = LesionVQRecipe | LMNetRecipe | LINetRecipe
+TrainingRecipe = UNetRecipe | VAERecipe | TextRecipe | LesionRecipe
+Recipe = TrainingRecipe | LatentsRecipe | LesionsRecipe
 _RECIPES: Mapping[str, type[Recipe]] = {"unet": UNetRecipe, "vae": VAERecipe, "text": TextRecipe,
-                                        "latents": LatentsRecipe}
+                                        "latents": LatentsRecipe, "lesions": LesionsRecipe,
+                                        "lesion-vq": LesionVQRecipe, "lesion-lmnet": LMNetRecipe,
+                                        "lesion-linet": LINetRecipe}
 
 
 def read_recipe(path: Path) -> Recipe:

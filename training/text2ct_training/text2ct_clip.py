@@ -10,14 +10,17 @@ with the first at 0 no CT is drawn at all.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from text2ct.engines.text2ct.config import TextSizes
 from text2ct.engines.text2ct.intensity import HIGH_HU, LOW_HU
 from text2ct.engines.text2ct.prompt import as_trained
+from text2ct.engines.text2ct.standard_words import lexicon, word_ids
 from text2ct.engines.text2ct.text import TextTower
 from text2ct.engines.text2ct.tokenizer import tokens
 from text2ct.engines.text2ct.vision import VisionModel, VisionSizes, VisionTower
@@ -25,7 +28,7 @@ from text2ct.errors import BadInput
 
 from .data import FACTS, Batch, Examples, Studies, facts, studies
 from .ranks import all_rows
-from .recipe import TextLoss, TextRecipe
+from .recipe import Data, TextLoss, TextRecipe
 from .turns import State, Task, Turn, Weights, part
 
 _FIRST_TEMPERATURE = 0.07
@@ -112,20 +115,31 @@ class PairExamples(Examples):
     """Reports as token numbers with what they state, and their CTs in HU where these are wanted."""
 
     def __init__(self, source: Studies, recipe: TextRecipe) -> None:
-        self.source, self.length, self.with_ct = source, recipe.model.length, bool(recipe.loss.contrast)
+        self.source, self.with_ct = source, bool(recipe.loss.contrast)
+        self.ids = reader(recipe.data, recipe.model)
 
     def __getitem__(self, index: int) -> Batch:
         if not self.with_ct:
             report, findings = self.source.words(index)
-            return {"ids": report_ids(report, self.length), "facts": facts(findings)}
+            return {"ids": self.ids(report), "facts": facts(findings)}
         study = self.source.study(index)
-        return {"ids": report_ids(study.report, self.length), "facts": facts(study.findings),
+        return {"ids": self.ids(study.report), "facts": facts(study.findings),
                 "hu": study.image * (HIGH_HU - LOW_HU) + LOW_HU}
 
 
-def report_ids(report: str, length: int) -> Tensor:
-    """A report as the numbers that the text tower reads, under the headings of training."""
-    return torch.tensor(tokens(as_trained(report), length).ids, dtype=torch.long)
+def reader(data: Data, sizes: TextSizes) -> Callable[[str], Tensor]:
+    """What makes of a report the numbers that the text tower reads: standard words, or all under two headings."""
+    words = lexicon(data.kinds)
+    if data.words == "standard" and (sizes.vocabulary, sizes.end) != (len(words) + 3, len(words) + 2):
+        raise BadInput(f"The standard words of these kinds are {len(words)}; set the text tower's vocabulary to "
+                       f"{len(words) + 3} and its end to {len(words) + 2}.")
+
+    def ids(report: str) -> Tensor:
+        numbers = word_ids(report, words, sizes.length) if data.words == "standard" \
+            else tokens(as_trained(report), sizes.length).ids
+        return torch.tensor(numbers, dtype=torch.long)
+
+    return ids
 
 
 def text_task(recipe: TextRecipe) -> Task:

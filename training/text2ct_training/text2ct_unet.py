@@ -9,6 +9,7 @@ than published (moving average, clipping, another optimiser) is a matter of the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -30,6 +31,8 @@ from .data import Batch, Examples, dice, noise, turn
 from .recipe import FlowLoss, UNetRecipe
 from .shards import Shards
 from .turns import State, Task, Turn, Weights, part
+
+_FROM_REPORT = ("attn2.to_k.weight", "attn2.to_v.weight")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,16 +70,19 @@ class UNetTurn(Turn):
         super().__init__()
         self.unet = unet
         self.distance = loss.distance
+        self.loudness = math.sqrt(unet.sizes.context_width) if loss.loud else 1.0
         self.register_buffer("scale_factor", torch.tensor(scale_factor))
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         clean = batch["latent"] * cast(Tensor, self.scale_factor)
-        done = flow_step(self.unet, clean, batch["context"], batch["spacing"], batch["uniform"], batch["noise"],
-                         batch["dropped"], self.distance)
+        done = flow_step(self.unet, clean, batch["context"] * self.loudness, batch["spacing"],
+                         batch["uniform"], batch["noise"], batch["dropped"], self.distance)
         return {"loss": done.loss}
 
     def finished(self, state: State) -> list[Weights]:
-        return [Weights("unet", part(state, "unet."), {"scale_factor": float(state["scale_factor"])})]
+        tensors = {name: tensor * self.loudness if name.endswith(_FROM_REPORT) else tensor
+                   for name, tensor in part(state, "unet.").items()}
+        return [Weights("unet", tensors, {"scale_factor": float(state["scale_factor"])})]
 
 
 class LatentExamples(Examples):

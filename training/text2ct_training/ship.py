@@ -1,0 +1,116 @@
+"""From finished runs to a weight set that ships with the package.
+
+`python -m text2ct_training.ship VAE.toml TEXT.toml UNET.toml` takes the weights that these
+recipes left in their folders, judges that they fit each other and stay small, and puts them
+with a config.json into the package. All that config.json says comes from the recipes, so
+that the engine walks the flow on the grid, and is told of reports in the words, of training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from text2ct.diffusion.rectified_flow import GRIDS
+from text2ct.diffusion.solvers import SOLVERS
+from text2ct.engines.text2ct.config import ModelSizes
+from text2ct.engines.text2ct.focal import BY_RULE
+from text2ct.engines.text2ct.pipeline import Sampler
+from text2ct.engines.text2ct.settings import Settings, contradiction
+from text2ct.engines.text2ct.weights import load
+from text2ct.errors import BadInput, Text2CTError, WeightsError
+from text2ct.formats.atomic import replacing
+from text2ct.plain import to_plain
+from text2ct.weights.checkpoint import open_checkpoint
+from text2ct.weights.package import CONFIG, ShippedFile, folder
+
+from .recipe import TextRecipe, UNetRecipe, VAERecipe, read_recipe
+
+MOST_BYTES, MOST_TOGETHER = 16 << 20, 24 << 20
+_MIB = 1 << 20
+_FLOATS = ("float32", "float64", "bfloat16")
+_SAID = ("grid", "solver", "steps", "guidance")
+Kind = TypeVar("Kind")
+
+
+def ship(vae: VAERecipe, text: TextRecipe, unet: UNetRecipe, sampler: Sampler, target: Path) -> Settings:
+    """Put the finished weights of these runs into `target`; nothing is there before all has been judged."""
+    sources = {name: Path(recipe.out) / f"{name}.safetensors"
+               for name, recipe in (("clip3d", text), ("unet", unet), ("autoencoder", vae))}
+    files = tuple(_judged(name, path) for name, path in sources.items())
+    together = sum(file.bytes for file in files)
+    if together > MOST_TOGETHER:
+        raise WeightsError(f"The three files take {together / _MIB:.1f} MiB together; at most "
+                           f"{MOST_TOGETHER / _MIB:.0f} MiB may ship. Make a network smaller.")
+    standard = text.data.words == "standard"
+    settings = Settings(ModelSizes(unet.model, vae.model, text.model), vae.data.shape, vae.data.spacing, sampler,
+                        text.data.words, text.data.kinds if standard else (), BY_RULE if standard else (), files)
+    problem = contradiction(settings)
+    if problem:
+        raise BadInput(f"These runs do not fit each other: {problem}.")
+    load(settings.sizes, sources["clip3d"], sources["unet"], sources["autoencoder"])
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sources.values():
+        with replacing(target / path.name) as temporary:
+            shutil.copyfile(path, temporary)
+    with replacing(target / CONFIG) as temporary:
+        plain = to_plain(settings)
+        plain["sampler"] = {name: plain["sampler"][name] for name in _SAID}
+        temporary.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    return settings
+
+
+def _judged(name: str, path: Path) -> ShippedFile:
+    """The file as config.json will state it, when it is small and in half precision."""
+    if not path.is_file():
+        raise WeightsError(f"There is no {path}; finish that run first.")
+    wide = [tensor for tensor, ref in open_checkpoint(path).tensors.items() if ref.kind.name in _FLOATS]
+    if wide:
+        raise WeightsError(f"{path} holds {wide[0]} in more than half precision; set export = \"float16\".")
+    data = path.read_bytes()
+    if len(data) > MOST_BYTES:
+        raise WeightsError(f"{path} takes {len(data) / _MIB:.1f} MiB; at most {MOST_BYTES / _MIB:.0f} MiB may ship. "
+                           "Make the network smaller.")
+    return ShippedFile(name, len(data), hashlib.sha256(data).hexdigest())
+
+
+def _recipe(path: Path, kind: type[Kind]) -> Kind:
+    recipe = read_recipe(path)
+    if not isinstance(recipe, kind):
+        raise BadInput(f"{path} is not a {kind.__name__}; give those of the autoencoder, the text tower and the UNet, "
+                       "in this order.")
+    return recipe
+
+
+def main(arguments: list[str] | None = None) -> int:
+    own = Sampler()
+    parser = argparse.ArgumentParser(prog="python -m text2ct_training.ship", description="Ship finished weights.")
+    for name in ("vae", "text", "unet"):
+        parser.add_argument(name, type=Path, help=f"the recipe of the {name}")
+    parser.add_argument("--grid", choices=tuple(GRIDS), default="exact")
+    parser.add_argument("--solver", choices=tuple(SOLVERS), default=own.solver)
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--guidance", type=float, default=own.guidance)
+    parser.add_argument("--to", type=Path, default=folder("text2ct", "mini"), help="default: the package beside this")
+    args = parser.parse_args(arguments)
+    try:
+        sampler = replace(own, grid=args.grid, solver=args.solver, steps=args.steps, guidance=args.guidance)
+        settings = ship(_recipe(args.vae, VAERecipe), _recipe(args.text, TextRecipe), _recipe(args.unet, UNetRecipe),
+                        sampler, args.to)
+    except Text2CTError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    for file in settings.files:
+        print(f"{file.name}: {file.bytes / 1e6:.2f} MB, sha256 {file.sha256}")
+    print(f"In {args.to}. Now update the table of the README: text2ct engines --markdown")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
