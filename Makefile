@@ -40,6 +40,7 @@ parity: $(VENV)/.test-ready
 pictures: $(VENV)/.test-ready demo
 	cp demo/sheet.png docs/pictures/sheet.png
 	$(BIN)/python docs/make_pictures.py $(if $(REAL),--real $(REAL))
+	$(BIN)/python docs/make_pictures.py --mini
 	$(BIN)/python docs/make_slicer_pictures.py
 
 clean:

@@ -1,9 +1,10 @@
 """Draws the pictures of the documents, so that they always show what the program makes now.
 
-    python docs/make_pictures.py [--real FOLDER]
+    python docs/make_pictures.py [--real FOLDER] [--mini]
 
-Twelve findings in phantoms; and, with a folder of real CTs, the same findings drawn into a
-real one beside the untouched scan (CPTAC-PDA C3N-00249 of The Cancer Imaging Archive).
+Twelve findings in phantoms, or with --mini some of them by the small weights that ship with
+the package; and, with a folder of real CTs, the same findings drawn into a real one beside the
+untouched scan (CPTAC-PDA C3N-00249 of The Cancer Imaging Archive).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ FINDINGS = (
 INTO_REAL = (("Large right pleural effusion.", SOFT), ("Moderate left pneumothorax.", LUNG),
              ("Consolidation in the right lower lobe.", LUNG),
              ("28 mm spiculated nodule in the left upper lobe.", LUNG))
+BY_MINI = (*FINDINGS[:6], FINDINGS[7], FINDINGS[9], ("No pleural effusion. No pneumothorax.", LUNG))
 Panel = tuple[str, tuple[int, int], CTVolume, tuple[LabelVolume, ...]]
 REAL = "cptac_pda_C3N-00249_chest_contrast_1p77x3mm.nii.gz"
 
@@ -78,8 +80,14 @@ def sheet(panels: list[Panel], columns: int, name: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the pictures of the documents.")
     parser.add_argument("--real", type=Path, help="folder with the real CT to draw into")
-    real = parser.parse_args().real
+    parser.add_argument("--mini", action="store_true", help="only the sheet of the mini weights (needs PyTorch)")
+    options = parser.parse_args()
+    real = options.real
     HERE.mkdir(exist_ok=True)
+    if options.mini:
+        results = [(text, window, run(GenerateCT(text, engine="text2ct", weights="mini", seed=n)))
+                   for n, (text, window) in enumerate(BY_MINI)]
+        return sheet([(text, window, r.ct, r.labels) for text, window, r in results if r.ct], 3, "mini.png")
     made = [(text, window, run(GenerateCT(text, seed=30 + n))) for n, (text, window) in enumerate(FINDINGS)]
     sheet([(text, window, r.ct, r.labels[1:]) for text, window, r in made if r.ct], 3, "findings.png")
     if real is not None:

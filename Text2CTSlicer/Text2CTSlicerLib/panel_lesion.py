@@ -19,6 +19,8 @@ from .lesions import Plan, deliver_mask, paint_all
 if TYPE_CHECKING:
     from text2ct.requests import InsertLesion
 
+    from .backends import EngineChoice
+
 _AS_IT_COMES = ""
 
 
@@ -58,6 +60,7 @@ class LesionPanel:
         """Say at once how the box lies to the image and the organ."""
         ct, box = self._ui.inputSelector.currentNode(), self._ui.boxSelector.currentNode()
         self._list_boxes()
+        self._ui.lesionAdvanced.visible = self._samples()
         relation = self._relation(ct, box)
         self._ui.relationLabel.text = relation.sentence if relation else self._next_step(ct)
         possible = ct is not None and bool(self._chosen_boxes()) and self._ui.lesionEngineBox.count > 0
@@ -90,6 +93,10 @@ class LesionPanel:
         if not rois or not self._ready(chosen(self._ui.lesionEngineBox)):
             return
         node = self._ui.inputSelector.currentNode()
+        if len(rois) > 1 and self._mode(parts) == "published":
+            self._context.say(_("The published mode makes the whole CT anew on another grid: paint one box at a time, "
+                                "or switch it off under Advanced."))
+            return
         try:
             request = self._request(node, rois[0], parts)
             plan = Plan(tuple(boxes.box_of(roi, node) for roi in rois), node)
@@ -114,7 +121,20 @@ class LesionPanel:
         return InsertLesion(reading.ct_from(node), boxes.box_of(roi, node), engine=chosen(self._ui.lesionEngineBox),
                             seed=self._ui.lesionSeedBox.value, attributes=words,
                             text=self._ui.lesionTextEdit.text.strip(), organs=organs, organ=organ, mask=mask,
-                            parts=parts)
+                            parts=parts, candidates=self._ui.candidatesBox.value if self._samples() else 1,
+                            mode=self._mode(parts))
+
+    def _samples(self) -> bool:
+        """Whether the engine draws from chance by weights: only then do the advanced fields mean anything."""
+        engine = self._engine()
+        return bool(engine and engine.weights)
+
+    def _mode(self, parts: str) -> str:
+        """A mask alone is always made on the CT's own grid, where it can be edited."""
+        return "published" if self._samples() and self._ui.publishedBox.checked and parts != "mask" else "patch"
+
+    def _engine(self) -> EngineChoice | None:
+        return next((e for e in self._context.engines() if e.id == chosen(self._ui.lesionEngineBox)), None)
 
     def _organ(self, node: slicer.vtkMRMLScalarVolumeNode):
         segmentation, segment = self._ui.organSelector.currentNode(), self._ui.organSelector.currentSegmentID()
@@ -170,7 +190,8 @@ class LesionPanel:
 
     def _engine_chosen(self) -> None:
         """A menu for each attribute that the engine knows."""
-        engine = next((e for e in self._context.engines() if e.id == chosen(self._ui.lesionEngineBox)), None)
+        engine = self._engine()
+        self._ui.lesionAdvanced.visible = self._samples()
         vocabulary = engine.lesion_vocabulary if engine else {}
         kept = {name: chosen(menu) for name, menu in self._menus.items()}
         while self._form.count():

@@ -17,3 +17,5 @@ class Parameters:
     box: slicer.vtkMRMLMarkupsROINode
     lesionText: str
     lesionSeed: int
+    lesionCandidates: int = 1
+    lesionPublished: bool = False

@@ -13,13 +13,13 @@ import tiny_weights
 
 from text2ct.digest import voxel_digest
 from text2ct.engines.lesiondiffusion import weight_files
-from text2ct.engines.lesiondiffusion.blending import FEATHER_MM, signed_depth
+from text2ct.engines.lesiondiffusion.blending import within_reach
 from text2ct.engines.run import run
 from text2ct.errors import BadRequest, Cancelled, Unavailable, WeightsError
 from text2ct.geometry import Box
 from text2ct.provenance import ALTERED
 from text2ct.requests import CancelToken, InsertLesion, Progress, Result, from_json, to_json
-from text2ct.volume import CTVolume, LabelVolume
+from text2ct.volume import CTVolume, LabelVolume, Segment
 
 Put = Callable[..., Result]
 
@@ -55,8 +55,8 @@ def test_only_the_lesion_and_its_feather_change(way: str, put: Put, body: CTVolu
     where = Box((middle[0], middle[1], middle[2]), box.size)
     result = put(ct, where)
     assert result.ct is not None
-    depth = signed_depth(lesion_of(result), ct.spacing)
-    assert np.array_equal(result.ct.voxels[depth <= -FEATHER_MM], ct.voxels[depth <= -FEATHER_MM])
+    far = ~within_reach(lesion_of(result), ct.spacing)
+    assert np.array_equal(result.ct.voxels[far], ct.voxels[far])
     assert (result.ct.voxels != ct.voxels)[lesion_of(result)].mean() > 0.9
     assert np.array_equal(result.ct.affine, ct.affine)
     assert result.ct.voxels.dtype == np.int16
@@ -75,6 +75,23 @@ def test_a_lesion_stays_in_the_organ_that_is_named(put: Put, body: CTVolume, liv
     far = body.grid.to_ras([2, 18, 15]).tolist()
     with pytest.raises(BadRequest, match="does not touch the organ"):
         put(where=Box((far[0], far[1], far[2]), (6.0, 6.0, 6.0)), organs=liver, organ="liver")
+
+
+def test_of_two_segments_that_the_networks_know_by_one_number_the_named_one_holds_the_lesion(
+        put: Put, body: CTVolume, liver: LabelVolume) -> None:
+    voxels = np.array(liver.voxels)
+    voxels[6:19][voxels[6:19] == 5] = 9
+    segments = (Segment(5, "left kidney", (0.6, 0.3, 0.2)), Segment(9, "kidney_cyst_left", (0.7, 0.4, 0.3)))
+    organs = LabelVolume(voxels, body.affine, segments, "organs")
+    for organ in ("left kidney", "kidney_cyst_left"):
+        lesion = lesion_of(put(organs=organs, organ=organ, parts="mask"))
+        assert lesion.any()
+        assert not (lesion & ~organs.mask(organ)).any()
+
+
+def test_a_whole_lung_holds_a_lesion_too(put: Put, body: CTVolume, liver: LabelVolume) -> None:
+    organs = LabelVolume(liver.voxels, body.affine, (Segment(5, "right lung", (0.5, 0.5, 0.5)),), "organs")
+    assert organs.mask("right lung")[lesion_of(put(organs=organs, organ="right lung", parts="mask"))].all()
 
 
 def test_a_mask_of_the_user_is_painted_as_it_is(put: Put, body: CTVolume) -> None:

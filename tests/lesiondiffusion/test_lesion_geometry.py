@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from text2ct.engines.lesiondiffusion.blending import FEATHER_MM, blended, signed_depth
+from text2ct.engines.lesiondiffusion.blending import FEATHER_MM, blended, feather_depth, mean_step, within_reach
 from text2ct.engines.lesiondiffusion.crops import Window, components, lesions, window_around
 from text2ct.engines.lesiondiffusion.drawing import chosen, on_patient_grid, place_for
 from text2ct.engines.lesiondiffusion.hounsfield import to_hu, to_unit
@@ -187,7 +187,7 @@ def test_no_seam_shows_in_a_real_ct(name: str, way: str, shared: Path) -> None:
     ct = ct if way == "as it is" else turned(ct.reoriented("SPR"))
     before, after, noise_before, noise_after = 0.0, 0.0, 0.0, 0.0
     for number, (piece, mask) in enumerate(places_in(ct, 12, 3)):
-        old, depth, untouched = piece.voxels, signed_depth(mask, piece.spacing), decoder(piece.voxels)
+        old, depth, untouched = piece.voxels, feather_depth(mask, piece.spacing), decoder(piece.voxels)
         flat = np.where(mask, ndimage.uniform_filter(untouched, 3), untouched)
         dark, like = (blended(old, painted, untouched, mask, piece.spacing, np.random.default_rng(number))
                       for painted in (untouched - 30 * np.clip(depth / 2 + 0.5, 0, 1), flat))
@@ -210,3 +210,25 @@ def test_values_far_off_the_scale_survive_outside_and_fade_inside() -> None:
     assert done[2, 2, 2] == -1024
     assert done[15, 15, 15] < 300
     assert done[mask].mean() == pytest.approx(-20, abs=8)
+
+
+@pytest.mark.parametrize("spacing", [(0.7, 0.7, 1.0), (2.0, 2.0, 3.0), (0.8, 0.8, 5.0), (4.0, 4.0, 4.0)])
+def test_where_the_change_ends_no_step_is_added_whatever_was_painted(spacing: tuple[float, float, float]) -> None:
+    rng = np.random.default_rng(1)
+    old = np.rint(rng.normal(-850, 25, (40, 40, 24))).astype(np.int16)
+    form = Box((0.0, 0.0, 0.0), tuple(9 * s for s in spacing))  # type: ignore[arg-type]
+    mask = inside_ellipsoid(form, Grid.centred(old.shape, spacing, "RAS"))
+    untouched = old.astype(np.float32)
+    done = blended(old, untouched + 900, untouched, mask, spacing, np.random.default_rng(0))
+    touched = within_reach(mask, spacing)
+    assert np.array_equal(done[~touched], old[~touched])
+    assert done[mask].mean() == pytest.approx(50, abs=25)
+    assert all((touched & ~mask).any(axis).any() for axis in ((0, 1), (0, 2), (1, 2)))
+    before, after = (mean_step(ct.astype(np.float32), touched) for ct in (old, done))
+    assert 1.0 < after / before < 1.5
+
+
+def test_the_feather_holds_a_voxel_on_every_side_however_thick_the_slices_are() -> None:
+    mask = np.zeros((21, 21, 7), bool)
+    mask[8:13, 8:13, 3] = True
+    assert within_reach(mask, (0.8, 0.8, 7.0))[10, 10].tolist() == [False, False, True, True, True, False, False]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from text2ct.engines.lesiondiffusion.blending import FEATHER_MM, signed_depth
+from text2ct.engines.lesiondiffusion.blending import within_reach
 from text2ct.engines.lesiondiffusion.organs import V2
 from text2ct.engines.run import run
 from text2ct.formats.files import read_ct, read_labels
@@ -37,7 +37,7 @@ def test_boxes_anywhere_change_only_what_they_hold(way: str, shared: Path, tiny_
         result = run(InsertLesion(ct, box, engine="lesiondiffusion", steps=2, seed=seed))
         assert result.ct is not None
         lesion = result.labels[0].mask("lesion")
-        far = signed_depth(lesion, ct.spacing) <= -FEATHER_MM
+        far = ~within_reach(lesion, ct.spacing)
         assert np.array_equal(result.ct.voxels[far], ct.voxels[far])
         assert np.array_equal(result.ct.affine, ct.affine)
         low, high = box.voxels_in(ct.grid)

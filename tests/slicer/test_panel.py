@@ -298,6 +298,43 @@ def test_a_lesion_in_a_ct_of_ours_has_a_name_that_can_be_read(here: Any, turn_un
     assert volumes()[1].GetName() == "SYNTHETIC lesion in right pleural effusion (phantom, seed 0)"
 
 
+def test_the_advanced_fields_of_a_lesion_are_there_for_engines_that_sample_and_are_kept(here: Any) -> None:
+    ct = small_ct()
+    roi = box_in(here, ct)
+    ui = here.uis["Lesion"]
+    assert not ui.lesionAdvanced.isVisible()
+    ui.candidatesBox.value, ui.publishedBox.checked = 4, True
+    request = here.lesion._request(ct, roi, "both")
+    assert (request.engine, request.candidates, request.mode) == ("phantom", 1, "patch")
+    ui.lesionEngineBox.setCurrentIndex(ui.lesionEngineBox.findData("lesiondiffusion"))
+    assert ui.lesionAdvanced.isVisible()
+    assert ui.lesionAdvanced.collapsed
+    request = here.lesion._request(ct, roi, "both")
+    assert (request.engine, request.candidates, request.mode) == ("lesiondiffusion", 4, "published")
+    assert here.lesion._request(ct, roi, "mask").mode == "patch"
+    node = here.logic.getParameterNode()
+    here.exit()
+    ui.candidatesBox.value, ui.publishedBox.checked = 1, False
+    here.enter()
+    assert (ui.candidatesBox.value, ui.publishedBox.checked) == (4, True)
+    assert here.logic.getParameterNode() is node
+
+
+def test_the_published_mode_takes_one_box_at_a_time_and_says_so(here: Any) -> None:
+    ct = small_ct()
+    box_in(here, ct)
+    box_in(here, ct)
+    ui = here.uis["Lesion"]
+    ui.lesionEngineBox.setCurrentIndex(ui.lesionEngineBox.findData("lesiondiffusion"))
+    ui.publishedBox.checked = True
+    for n in range(2):
+        ui.boxList.item(n).setCheckState(qt.Qt.Checked)
+    here.lesion._ready = lambda engine: True
+    here.lesion.paint()
+    assert "one box at a time" in status(here)
+    assert here.logic.jobs.rows() == []
+
+
 def test_show_3d_makes_surfaces_of_the_labels_of_the_result(here: Any, turn_until: Turn) -> None:
     from Text2CTSlicerLib import accounts
 

@@ -202,7 +202,7 @@ def test_a_file_that_is_damaged_while_the_engine_runs_is_noticed_the_next_time(f
 def test_a_copy_without_the_numbers_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXT2CT_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(package, "ENGINES", tmp_path / "engines")
-    with pytest.raises(WeightsError, match="ship with text2ct, but are not in this copy"):
+    with pytest.raises(WeightsError, match="are not in this copy of text2ct"):
         run(REQUEST, device="cpu")
     with pytest.raises(WeightsError, match="text2ct weights download text2ct/published"):
         run(replace(REQUEST, weights="", shape=None, spacing=None), device="cpu")
@@ -252,7 +252,7 @@ def test_the_command_line_makes_a_ct_with_the_shipped_weights(
     (folder / "unet.safetensors").unlink()
     capsys.readouterr()
     assert main([*common, "-o", str(tmp_path / "none")]) == 5
-    assert "are not in this copy of it" in capsys.readouterr().err
+    assert "are not in this copy of text2ct" in capsys.readouterr().err
 
 
 Offered = Callable[[], dict[str, Any]]

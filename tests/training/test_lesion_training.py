@@ -84,11 +84,13 @@ def test_finished_weights_go_into_the_engine_and_make_a_lesion(shards: Path, vq:
     assert weights.settings.mask_crop == tiny_lesions.MASK
     ct = CTVolume(np.full((24, 24, 24), 40, np.int16), Grid.centred((24, 24, 24), (3, 3, 3)).affine)
     box = Box((0.0, 0.0, 0.0), (30.0, 30.0, 30.0))
-    done = insert(InsertLesion(ct, box, engine="lesiondiffusion", attributes=(("size", "9 ml"),)), weights,
+    done = insert(InsertLesion(ct, box, engine="lesiondiffusion", attributes=(
+        ("size", "9 ml"), ("CT value", "120 HU"))), weights,
                   Sampler("dpm++2m", 3), Watch())
     assert done.ct is not None
     assert done.mask.sum() * ct.grid.voxel_ml == pytest.approx(9, rel=0.02)
-    assert not np.array_equal(done.ct.voxels, ct.voxels)
+    assert done.ct.voxels[done.mask].mean() == pytest.approx(120, abs=2)
+    assert any("HU as a whole were then moved" in note for note in done.notes)
     low, high = box.voxels_in(ct.grid)
     outside = done.mask.copy()
     outside[tuple(map(slice, low, high))] = False

@@ -109,7 +109,7 @@ def test_a_set_whose_config_is_damaged_or_gone_is_absent(folder: Path, weights: 
     if config is not None:
         (folder / "config.json").write_text(config)
     assert {row["state"] for row in weights("list")} == {"absent"}
-    with pytest.raises(WeightsError, match="are not in this copy of it"):
+    with pytest.raises(WeightsError, match="are not in this copy of text2ct"):
         find(tiny(), "mini", "net")
 
 

@@ -38,6 +38,7 @@ _NUMBERS = 1100
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 LONGEST = 48  # word pieces of a text, with its two ends
 _WAVES_HU = (4.0, 4000.0)
+_LOUD = 2.0  # vectors of small numbers, as PyTorch would begin with, are hardly learned from
 
 
 def vocabulary(place: str) -> tuple[str, ...]:
@@ -108,6 +109,9 @@ def _new_tower(text: LesionText, tokens: Sequence[str], context: int) -> TextTow
     tower = TextTower(widths.tower_shapes(sizes), text.heads)
     table = tower.get_submodule("transformer.embeddings.word_embeddings").get_parameter("weight")
     with torch.no_grad():
+        for name in ("proj.0", "proj.2"):
+            weight = tower.get_submodule(name).get_parameter("weight")
+            nn.init.normal_(weight, std=_LOUD / math.sqrt(weight.shape[1]))
         for number, token in enumerate(tokens):
             if token.isdecimal():
                 table[number] = waves(int(token), text.width)

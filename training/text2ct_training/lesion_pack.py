@@ -67,7 +67,7 @@ def settings_of(lmnet: LMNetRecipe, linet: LINetRecipe) -> dict[str, Any]:
             "mask_spacing_mm": crops.finest, "head": lmnet.model.head, "groups": lmnet.model.groups,
             "vq_groups": linet.vq_groups, "text_heads": lmnet.text.heads, "predicts": lmnet.loss.predicts,
             "averaged": True, "exact_volume": lmnet.loss.predicts == "data",
-            "touched": linet.loss.touched}
+            "touched": linet.loss.touched, "exact_hu": linet.loss.predicts == "data"}
 
 
 def main() -> int:

@@ -62,5 +62,5 @@ def check_once(path: Path, stated: ShippedFile, name: str, modified_ns: int) -> 
 
 def absent(name: str) -> WeightsError:
     """The sentence for a copy of the package without these numbers."""
-    return WeightsError(f"The weights {name} ship with text2ct, but are not in this copy of it; name other weights, "
-                        f"or install a released package: {HOW_TO_GET}")
+    return WeightsError(f"The weights {name} are not in this copy of text2ct; name other weights, or train them "
+                        "(docs/training.md).")

@@ -43,6 +43,8 @@ _CONTRAST_HU = 130.0
 _WITHIN = 0.95  # of the lesion in its organ
 _CLOSE = 0.03  # of the lesion's surroundings in other organs
 _OFFSETS = {"low density lesion,": -35.0, "high density lesion,": 50.0, "mixed-density lesion,": -20.0}
+_LUNG_TISSUE = 35.0  # a lesion of the lung is told from soft tissue, not from air
+_CALCIFIED, _CALCIFIED_HU = "calcif", "500 HU"
 _FIXED = {"hypodense fluid-like lesion,": 10.0, "isodense soft tissue mass,": 35.0,
           "isodense soft tissue mass with peripheral low-density ground-glass opacity,": 10.0,
           "low-density ground-glass opacity,": -550.0}
@@ -69,9 +71,19 @@ def asked(attributes: Attributes, text: str) -> tuple[dict[str, str], list[str]]
             raise BadRequest(f"The attribute '{name}' is not known; there are {', '.join(FIELDS)}.")
         free = field in (LOCATION, SIZE, CT_VALUE)
         found[field] = value if free else trained(field, value)
+        if field == DENSITY and _CALCIFIED in value.lower():
+            found.setdefault(CT_VALUE, _CALCIFIED_HU)
         if not free and not known(field, value):
             said.append(f"The networks were not trained on '{value}' as {field}; they read it as it is written.")
     return {**_spoken(text, found), **found}, said
+
+
+def check_asked(attributes: Attributes, text: str) -> None:
+    """Refuse words that could not be used, before anything is loaded or painted."""
+    said, _ = asked(attributes, text)
+    organ_asked(said)
+    if said.get(CT_VALUE):
+        _stated_hu(said[CT_VALUE])
 
 
 def completed(said: Mapping[str, str], organ: int, seen: Surroundings) -> Attributes:
@@ -81,7 +93,7 @@ def completed(said: Mapping[str, str], organ: int, seen: Surroundings) -> Attrib
     features = said.get(FEATURES, "")
     filled = {
         ENHANCEMENT: _enhancement(seen), LOCATION: name_of(organ), SHAPE: "round-like,", DENSITY: density,
-        VARIATIONS: "homogeneous,", CT_VALUE: _ct_value(density, seen), SURFACE: "well-defined margin,",
+        VARIATIONS: "homogeneous,", CT_VALUE: _ct_value(density, lung, seen), SURFACE: "well-defined margin,",
         NEIGHBOURS: _neighbours(organ, seen), FEATURES: "", CAVITY: _cavity(organ, features, seen)}
     given = {field: value for field, value in said.items() if value and field not in (SIZE, LOCATION)}
     if CT_VALUE in given:
@@ -142,19 +154,25 @@ def _enhancement(seen: Surroundings) -> str:
     return "non-contrast CT," if seen.aorta_hu is not None and seen.aorta_hu < _CONTRAST_HU else "enhanced CT,"
 
 
-def _ct_value(density: str, seen: Surroundings) -> str:
+def _ct_value(density: str, lung: bool, seen: Surroundings) -> str:
     """The mean HU that fits the density, told from the tissue around."""
     around = seen.hu[seen.near] if seen.near.any() else seen.hu.ravel()
-    tissue = float(np.median(around))
+    tissue = _LUNG_TISSUE if lung else float(np.median(around))
     fixed = _FIXED.get(density)
     return f"{float(round(fixed if fixed is not None else tissue + _OFFSETS.get(density, 0.0)))} HU,"
 
 
-def _stated_hu(text: str) -> str:
+def stated_hu(text: str) -> float | None:
+    """The number of a CT value, where it has one."""
     found = re.search(r"[-+]?\d+(?:\.\d+)?", text)
-    if not found:
+    return float(found[0]) if found else None
+
+
+def _stated_hu(text: str) -> str:
+    number = stated_hu(text)
+    if number is None:
         raise BadRequest(f"The CT value '{text}' has no number in it; write for example '35 HU'.")
-    return f"{float(found[0])} HU,"
+    return f"{number} HU,"
 
 
 def _neighbours(organ: int, seen: Surroundings) -> str:

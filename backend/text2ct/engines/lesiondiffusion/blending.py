@@ -5,7 +5,9 @@ noise. So the crop is decoded twice, with the lesion and without, and what the d
 lost of the untouched CT is added to the painted one: at the rim of the lesion both
 then agree voxel by voxel. Towards the middle that remainder fades, for it belongs to
 tissue that is no longer there, and noise of its strength and grain takes its place.
-Outside the lesion the change itself fades over a few millimetres.
+Outside the lesion the change itself fades over a few millimetres, at least one voxel,
+and on the last layer that is written it stays below the steps that the CT itself makes
+there: whatever the networks paint, no seam is seen where it ends.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from .crops import Mask
 from .working import Floats
 
 FEATHER_MM = 3.0
+_COARSE_MM = 2.4  # thicker voxels count as that thick, so that the feather holds one of them
+_SEAM_SHARE, _QUIET_HU = 0.4, 5.0
 _FADE_MM = 2.5
 _SHELL_MM = 8.0  # outside the lesion, where the lost noise is measured
 _MOST_HU = 80.0
@@ -35,6 +39,17 @@ def signed_depth(mask: Mask, spacing: tuple[float, float, float]) -> Floats:
     return np.asarray(np.where(mask, inside - half, half - outside), np.float32)
 
 
+def feather_depth(mask: Mask, spacing: tuple[float, float, float]) -> Floats:
+    """As signed_depth, but no voxel counts as thicker than the feather."""
+    a, b, c = (min(s, _COARSE_MM) for s in spacing)
+    return signed_depth(mask, (a, b, c))
+
+
+def within_reach(mask: Mask, spacing: tuple[float, float, float]) -> Mask:
+    """The voxels that a lesion may change: its own, and those of its feather."""
+    return np.asarray(feather_depth(mask, spacing) > -FEATHER_MM)
+
+
 def share_of_new(depth: Floats) -> Floats:
     """1 in the lesion, 0 from FEATHER_MM outside on, smooth in between."""
     x = np.clip(1 + depth / FEATHER_MM, 0, 1)
@@ -47,7 +62,7 @@ def blended(old: NDArray[np.int16], painted: Floats, untouched: Floats, mask: Ma
 
     Voxels beyond the feather keep their bits.
     """
-    depth = signed_depth(mask, spacing)
+    depth = feather_depth(mask, spacing)
     share = share_of_new(depth)
     kept = np.exp(-np.maximum(depth, 0) / _FADE_MM)
     hu = old.astype(np.float32)
@@ -55,8 +70,26 @@ def blended(old: NDArray[np.int16], painted: Floats, untouched: Floats, mask: Ma
     i, j, k = old.shape
     grain = lost_noise(lost, untouched, depth).field(rng, (i, j, k))
     new = painted + kept * lost + np.sqrt(1 - kept**2) * grain
-    mixed = np.clip(np.rint(hu + share * (new - hu)), *_HU)
+    change = unseen(share * (new - hu), hu, depth > -FEATHER_MM, mask)
+    mixed = np.clip(np.rint(hu + change), *_HU)
     return np.where(share > 0, mixed, hu).astype(np.int16)
+
+
+def unseen(change: Floats, hu: Floats, touched: Mask, lesion: Mask) -> Floats:
+    """The change, held on its last layer outside the lesion to a share of the CT's own steps across that surface."""
+    last = touched & ~lesion & ~ndimage.binary_erosion(touched, border_value=1)
+    limit = _SEAM_SHARE * max(mean_step(hu, touched), _QUIET_HU)
+    return np.where(last, np.clip(change, -limit, limit), change)
+
+
+def mean_step(hu: NDArray[np.float32], inside: Mask) -> float:
+    """The mean absolute difference of the neighbours on the two sides of a surface."""
+    total, count = 0.0, 0
+    for axis in range(3):
+        across = np.diff(inside, axis=axis)
+        total += float(np.abs(np.diff(hu, axis=axis))[across].sum())
+        count += int(across.sum())
+    return total / max(count, 1)
 
 
 def lost_noise(lost: Floats, untouched: Floats, depth: Floats) -> ScanNoise:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ...errors import BadRequest
 from ...geometry import Box, Grid
+from .blending import signed_depth
 from .crops import Mask, largest_component
 from .published import THRESHOLDS
 from .sampling import Noise
@@ -26,6 +27,9 @@ from .working import Crop, Floats, inside_box, values_on
 _ORGANS = 104
 _SMOOTH = 1.5  # voxels, where no threshold gives a lesion
 _LUNG_HU, _SOFT_HU = -350.0, (-90.0, 250.0)
+_MIDDLE = 0.5  # between outside and inside of a sampled mask
+_FEW = 8  # voxels to begin with where a sample holds no lesion
+_BEYOND = 3.0  # voxels beyond its surface that a lesion's depth is told
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +93,33 @@ def on_patient_grid(mask: Mask, crop: Grid, target: Grid, may: Mask) -> Mask:
     return found
 
 
+def of_volume(candidates: Sequence[Floats], crop: Grid, target: Grid, may: Mask, wanted_ml: float) -> Mask:
+    """The candidate whose volume is nearest, its surface moved until it has the wanted one, on voxels it may take.
+
+    The form is kept by moving the surface along its distance, before it is brought to the CT's voxels; there the
+    voxels that it fills most are taken, as many as make up the volume.
+    """
+    def volume(raw: Floats) -> int:
+        return int(largest_component(raw > _MIDDLE).sum())
+
+    raw = min(candidates, key=lambda one: abs(volume(one) * crop.voxel_ml - wanted_ml))
+    form = largest_component(raw > _MIDDLE) if volume(raw) else _by_rank(raw, np.ones(raw.shape, bool), _FEW)
+    depth = signed_depth(form, crop.spacing)
+    depth = depth - np.float32(_level(depth, round(wanted_ml / crop.voxel_ml)))
+    share = np.clip(depth / max(crop.spacing) + 0.5, -_BEYOND, 1 + _BEYOND)
+    filled = np.where(may, values_on(share, crop, target, outside=-_BEYOND), -np.inf)
+    count = int(np.clip(round(wanted_ml / target.voxel_ml), 1, may.sum()))
+    found = np.zeros(filled.size, bool)
+    found[np.argpartition(filled.ravel(), filled.size - count)[filled.size - count:]] = True
+    return largest_component(found.reshape(filled.shape))
+
+
+def _level(values: Floats, count: int) -> float:
+    """The value that this many voxels reach."""
+    count = min(max(count, 1), values.size)
+    return float(np.partition(values, values.size - count, axis=None)[values.size - count])
+
+
 def separate(noises: Sequence[Noise]) -> Noise:
     """Noise for a batch, each of its members from a source of its own."""
     def draw(*shape: int) -> Tensor:
@@ -97,11 +128,12 @@ def separate(noises: Sequence[Noise]) -> Noise:
     return draw
 
 
-def in_batches(count: int, size: int, sample: Callable[[range], Tensor]) -> list[Floats]:
-    """Candidates, a few at a time, as arrays."""
-    found: list[Floats] = []
-    for start in range(0, count, size):
-        part = sample(range(start, min(start + size, count)))
+def in_batches(count: int, size: int, sample: Callable[[range, Sequence[Floats]], Tensor],
+               finished: Sequence[Floats] = ()) -> list[Floats]:
+    """Candidates as arrays, a few at a time after those that are `finished`; `sample` sees all before its own."""
+    found = list(finished)
+    for start in range(len(found), count, size):
+        part = sample(range(start, min(start + size, count)), tuple(found))
         found += [one[0].cpu().numpy() for one in part]
     return found
 

@@ -7,15 +7,15 @@ import numpy as np
 from ...digest import voxel_digest
 from ...errors import BadRequest
 from ...provenance import ALTERED, Provenance, now, text_sha256
-from ...report.finding import Finding, LedgerEntry
 from ...requests import InsertLesion, Request, Result, Watch
 from ...speed.lesion import kind_for
 from ...speed.plan import chosen_device
 from ...volume import LabelVolume, Segment
 from .. import catalog
-from .measure import Size, lesion_size
+from .measure import lesion_size, size_entries
 from .patch import insert
 from .sampling import PUBLISHED, Sampler
+from .trail import NOT_TAKEN_UP
 from .weight_files import Weights, opened
 from .whole import insert_published
 
@@ -37,11 +37,12 @@ class LesionDiffusionEngine:
         if request.mode == "published":
             remade = insert_published(request, weights, sampler, watch)
             lesion, grid, ct, notes = remade.labels == 2, remade.grid, remade.ct, remade.notes
+            notes += (NOT_TAKEN_UP,) if watch.resume is not None else ()
         else:
             done = insert(request, weights, sampler, watch)
             lesion, grid, ct, notes = done.mask, request.ct.grid, done.ct, done.notes
         labels = LabelVolume(lesion.astype(np.uint8), grid.affine, (Segment(1, "lesion", _COLOR, "lesion"),), "lesion")
-        return Result(_provenance(request, weights, sampler), ct, (labels,), _ledger(lesion_size(lesion, grid)),
+        return Result(_provenance(request, weights, sampler), ct, (labels,), size_entries(lesion_size(lesion, grid)),
                       notes=notes)
 
 
@@ -63,11 +64,3 @@ def _provenance(request: InsertLesion, weights: Weights, sampler: Sampler) -> Pr
         engine=_ENGINE, task=request.task, seed=request.seed, weights=weights.name, weights_sha256=weights.sha256,
         sampler=f"{request.mode}, {sampler.name}, {number}", preset=request.preset,
         report_sha256=text_sha256(request.text), base_digest=voxel_digest(request.ct), created=now(), notice=ALTERED)
-
-
-def _ledger(size: Size) -> tuple[LedgerEntry, ...]:
-    """How large the lesion came out."""
-    lesion = Finding("lesion", size_mm=round(size.diameter_mm, 1))
-    return (LedgerEntry(lesion, "shown", "longest axial diameter of the mask (RECIST)", None,
-                        round(size.diameter_mm, 1), "mm", size.centre),
-            LedgerEntry(lesion, "shown", "volume of the mask", None, round(size.volume_ml, 3), "ml", size.centre))

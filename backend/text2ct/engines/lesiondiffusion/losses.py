@@ -7,16 +7,15 @@ against the published program.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...diffusion.gaussian import bound_weights, noised
+from ...diffusion.gaussian import bound_weights
 from .crops import largest_component
 from .published import Case
 from .report_file import Attributes
-from .sampling import SCHEDULE
+from .sampling import SCHEDULE, Predicts
 from .tokens import Mask, linet_tokens, lmnet_tokens, overlapping_organ, published_cavity, published_target
 from .unet import UNet
 from .vq import VQGAN
@@ -53,28 +52,39 @@ def linet_prompt(case: Case) -> Attributes:
     return linet_tokens(case.report.entry(organ).attributes, organ)
 
 
-def lmnet_losses(net: UNet, mask: Tensor, condition: Tensor, context: Tensor, t: int, noise: Tensor) -> Losses:
-    """Squared error of the noise, a thousandfold inside the box (the third channel of `condition`)."""
-    x = noised(SCHEDULE, mask, noise, t)
-    predicted = net(torch.cat([x, condition], 1), _times(t, x), context)
-    weight = 1 + (LESION_WEIGHT - 1) * condition[:, 2:3]
-    error = (weight * (predicted - noise) ** 2).mean()
-    return Losses(error, error, _bound(t) * error)
+def lmnet_losses(net: UNet, mask: Tensor, condition: Tensor, context: Tensor, t: int | Tensor, noise: Tensor,
+                 predicts: Predicts = "noise", weight: float = LESION_WEIGHT) -> Losses:
+    """Squared error of the noise (or of the mask itself), `weight` times that inside the box, the third condition."""
+    x = noised(mask, noise, t)
+    predicted = net(torch.cat([x, condition], 1), _times(t, x), context).float()
+    wanted = noise if predicts == "noise" else mask
+    weights = 1 + (weight - 1) * condition[:, 2:3]
+    each = (weights * (predicted - wanted) ** 2).mean((1, 2, 3, 4))
+    error = each.mean()
+    return Losses(error, error, (_bound(t, x) * each).mean())
 
 
-def linet_losses(net: UNet, latent: Tensor, mask: Tensor, box: Tensor, context: Tensor | None, t: int, noise: Tensor,
-                 ) -> Losses:
-    """Absolute error of the noise inside the mask, shared among the voxels of its box; and the drawn mask's Dice.
+def linet_losses(net: UNet, latent: Tensor, mask: Tensor, box: Tensor, context: Tensor | None, t: int | Tensor,
+                 noise: Tensor, predicts: Predicts = "noise", around: Tensor | None = None) -> Losses:
+    """Absolute error of the noise (or of the latent itself) inside the mask, shared among the voxels of its box; and
+    the drawn mask's Dice. `around` is the latent without the lesion, where what was published shows the lesion's own.
 
     Upstream quirk: the bound shares the same error among the voxels of the mask.
     """
-    x = latent * (1 - mask) + noised(SCHEDULE, latent, noise, t) * mask
-    out = net(torch.cat([x, mask], 1), _times(t, x), context)
+    x = (latent if around is None else around) * (1 - mask) + noised(latent, noise, t) * mask
+    out = net(torch.cat([x, mask], 1), _times(t, x), context).float()
     predicted, drawn = out[:, :-1], out[:, -1:].sigmoid()
-    wrong = ((predicted - noise).abs() * mask).sum()
-    error = wrong / (box.sum() + _SMOOTH)
-    dice = 1 - (2 * (drawn * mask).sum() + _SMOOTH) / (drawn.sum() + mask.sum() + _SMOOTH)
-    return Losses(error + dice, error, _bound(t) * wrong / (mask.sum() + _SMOOTH), dice)
+    wanted = noise if predicts == "noise" else latent
+    wrong = _sum((predicted - wanted).abs() * mask)
+    error = (wrong / (_sum(box) + _SMOOTH)).mean()
+    dice = (1 - (2 * _sum(drawn * mask) + _SMOOTH) / (_sum(drawn) + _sum(mask) + _SMOOTH)).mean()
+    return Losses(error + dice, error, (_bound(t, x) * wrong / (_sum(mask) + _SMOOTH)).mean(), dice)
+
+
+def noised(clean: Tensor, noise: Tensor, t: int | Tensor) -> Tensor:
+    """A draw of x_t; `t` is one time, or one for each sample."""
+    a = torch.from_numpy(SCHEDULE.alphas_cumprod).to(clean.device)[_times(t, clean)][:, None, None, None, None]
+    return a.sqrt().float() * clean + (1 - a).sqrt().float() * noise
 
 
 def codebook_losses(vq: VQGAN, latent: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,9 +96,14 @@ def codebook_losses(vq: VQGAN, latent: Tensor) -> tuple[Tensor, Tensor]:
     return error, torch.exp(-(share * torch.log(share + 1e-10)).sum())
 
 
-def _bound(t: int) -> float:
-    return float(bound_weights(SCHEDULE)[t])
+def _sum(values: Tensor) -> Tensor:
+    """The sum over each sample."""
+    return values.sum((1, 2, 3, 4))
 
 
-def _times(t: int, x: Tensor) -> Any:
-    return torch.full((x.shape[0],), t, device=x.device)
+def _bound(t: int | Tensor, x: Tensor) -> Tensor:
+    return torch.from_numpy(bound_weights(SCHEDULE)).float().to(x.device)[_times(t, x)]
+
+
+def _times(t: int | Tensor, x: Tensor) -> Tensor:
+    return t if isinstance(t, Tensor) else torch.full((x.shape[0],), t, device=x.device)

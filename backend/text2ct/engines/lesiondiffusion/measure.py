@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...geometry import Grid, Triple
+from ...report.finding import Finding, LedgerEntry
 
 
 @dataclass(frozen=True)
@@ -56,3 +57,13 @@ def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
     rows = np.unique(points[:, 0])
     ends = [points[points[:, 0] == row][:, 1] for row in rows]
     return np.array([(row, side) for row, own in zip(rows, ends, strict=True) for side in (own.min(), own.max())])
+
+
+def size_entries(size: Size, name: str = "") -> tuple[LedgerEntry, ...]:
+    """How large a lesion came out, for a ledger; `name` says which one, where there are several."""
+    lesion = Finding("lesion", size_mm=round(size.diameter_mm, 1))
+    which = f"{name}: " if name else ""
+    return (LedgerEntry(lesion, "shown", f"{which}longest axial diameter of the mask (RECIST)", None,
+                        round(size.diameter_mm, 1), "mm", size.centre),
+            LedgerEntry(lesion, "shown", f"{which}volume of the mask", None, round(size.volume_ml, 3), "ml",
+                        size.centre))

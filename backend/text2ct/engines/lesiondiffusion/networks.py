@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from ...errors import WeightsError
 from ...weights.checkpoint import Scalar, open_checkpoint
 from ...weights.tensors import TensorRef
+from .sampling import Predicts
 from .shapes import Shapes, below
 from .text_tower import TextTower
 from .unet import Attend, UNet, fused_attention
-from .vq import VQGAN
+from .vq import GROUPS, VQGAN
 
 M = TypeVar("M", bound=nn.Module)
 _TOWER = "cond_stage_model.model."
@@ -32,22 +33,44 @@ _WRAPPER, _PARALLEL = "state_dict/", "module."
 
 @dataclass(frozen=True)
 class Settings:
-    """What the tensors of a weight set do not show. The defaults are those of the published weights."""
+    """What the tensors of a weight set do not show. The defaults are those of the published weights.
+
+    `mask_spacing_mm` is the finest voxel of LMNet's crop (0: `spacing_mm`); a crop grows with its box, so that below
+    the smallest box LMNet always sees one and the same size. `predicts` is what the denoisers were trained to say.
+    `touched`: every latent that a lesion touches is painted, not only those whose first voxel it holds.
+    `averaged`: the file holds the moving averages alone, under the plain names. `exact_volume`: a drawn mask is
+    grown or shrunk to the wanted volume. `exact_hu`: a painted lesion is moved to the wanted mean.
+    """
 
     mask_crop: tuple[int, int, int] = (64, 152, 152)
     paint_crop: tuple[int, int, int] = (128, 128, 128)
     spacing_mm: float = 1.0
     head: int = 32
     text_heads: int | None = None
+    mask_spacing_mm: float = 0.0
+    groups: int = 32
+    vq_groups: int = GROUPS
+    predicts: Predicts = "noise"
+    averaged: bool = False
+    exact_volume: bool = False
+    touched: bool = False
+    exact_hu: bool = False
 
     @classmethod
     def of(cls, metadata: Mapping[str, Scalar]) -> Settings:
         """The settings that a file states in its metadata; the published ones where it states none."""
         plain = cls()
         text_heads = metadata.get("text_heads")
+        predicts = metadata.get("predicts", plain.predicts)
+        if predicts not in ("noise", "data"):
+            raise WeightsError(f"A weight file says that its network predicts '{predicts}'; it may say noise or data.")
         return cls(_sizes(metadata.get("mask_crop"), plain.mask_crop), _sizes(metadata.get("paint_crop"),
                    plain.paint_crop), float(metadata.get("spacing_mm", plain.spacing_mm)),
-                   int(metadata.get("head", plain.head)), None if text_heads is None else int(text_heads))
+                   int(metadata.get("head", plain.head)), None if text_heads is None else int(text_heads),
+                   float(metadata.get("mask_spacing_mm", 0.0)), int(metadata.get("groups", plain.groups)),
+                   int(metadata.get("vq_groups", plain.vq_groups)), cast(Predicts, predicts),
+                   bool(int(metadata.get("averaged", False))), bool(int(metadata.get("exact_volume", False))),
+                   bool(int(metadata.get("touched", False))), bool(int(metadata.get("exact_hu", False))))
 
 
 @dataclass(frozen=True)
@@ -87,15 +110,16 @@ class TensorFile:
 def unet(file: TensorFile, settings: Settings, raw: bool = False, attend: Attend = fused_attention) -> UNet:
     """The denoiser of a file, with its moving averages unless `raw`."""
     shapes = below(file.shapes, "model.")
-    names = {name: f"model.{name}" if raw else f"model_ema.{name.replace('.', '')}" for name in shapes}
-    return _loaded(lambda: UNet(shapes, settings.head, attend), file, names, shapes)
+    plain = raw or settings.averaged
+    names = {name: f"model.{name}" if plain else f"model_ema.{name.replace('.', '')}" for name in shapes}
+    return _loaded(lambda: UNet(shapes, settings.head, attend, settings.groups), file, names, shapes)
 
 
-def vqgan(file: TensorFile) -> VQGAN:
+def vqgan(file: TensorFile, groups: int = GROUPS) -> VQGAN:
     """The VQ-GAN, from a file of its own or from inside LINet's."""
     prefix = _FIRST_STAGE if any(name.startswith(_FIRST_STAGE) for name in file.tensors) else ""
     shapes = {name: shape for name, shape in below(file.shapes, prefix).items() if not name.startswith("loss.")}
-    return _loaded(lambda: VQGAN(shapes), file, {name: prefix + name for name in shapes}, shapes)
+    return _loaded(lambda: VQGAN(shapes, groups), file, {name: prefix + name for name in shapes}, shapes)
 
 
 def text_tower(file: TensorFile, settings: Settings) -> TextTower:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import BadRequest
 from ...volume import LabelVolume, Segment
 
 _SPINE = tuple(f"{part}{n}" for part, count in (("L", 5), ("T", 12), ("C", 7)) for n in range(count, 0, -1))
@@ -55,7 +56,8 @@ _NEAREST = {"heart": "heart myocardium", "kidney cyst left": "kidney left", "kid
             "gall bladder": "gallbladder", "lingula": "lung upper lobe left", "bowel": "small bowel",
             "inferior lung lobe left": "lung lower lobe left", "inferior lung lobe right": "lung lower lobe right",
             "superior lung lobe left": "lung upper lobe left", "superior lung lobe right": "lung upper lobe right",
-            "middle lung lobe right": "lung middle lobe right"}
+            "middle lung lobe right": "lung middle lobe right",
+            "lung left": "lung lower lobe left", "lung right": "lung lower lobe right"}  # whole: its largest lobe
 HOLLOW = ("colon", "urinary bladder", "esophagus", "gallbladder", "stomach", "small bowel", "duodenum", "trachea")
 
 
@@ -69,6 +71,15 @@ def number_of(name: str) -> int | None:
         if number is not None:
             return number
     return None
+
+
+def known_number(name: str) -> int:
+    """The v1 number of an organ that a request names, or a sentence that it has none."""
+    number = number_of(name)
+    if number is None:
+        raise BadRequest(f"The networks do not know the organ '{name}'; give labels named as "
+                         "TotalSegmentator names them, or leave the organ out.")
+    return number
 
 
 def name_of(number: int) -> str:

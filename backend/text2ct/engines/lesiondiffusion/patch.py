@@ -6,6 +6,7 @@ Each network is loaded when its turn comes and let go after it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,20 +21,24 @@ from ...requests import InsertLesion, Watch
 from ...speed.lesion import quickened
 from ...volume import CTVolume, LabelVolume
 from . import drawing, networks, painting
-from .attributes import Surroundings, asked, completed, organ_asked, size_ml, size_share
+from .attributes import Surroundings, asked, completed, organ_asked, size_ml, size_share, stated_hu
 from .crops import Mask
-from .organs import as_v1, name_of, number_of
+from .organs import as_v1, known_number, name_of, number_of
+from .previews import Preview, mask_preview, paint_preview
 from .report_file import Attributes
-from .sampling import Sampler, context_of, sample_latent, sample_mask, seeded
+from .sampling import Begun, Sampler, context_of, sample_latent, sample_mask, seeded
 from .tokens import linet_tokens, lmnet_tokens
-from .vocabulary import CAVITY
+from .trail import Drawn, State, Trail
+from .vocabulary import CAVITY, CT_VALUE
 from .weight_files import Weights, batch_for_mask, bytes_for_mask, bytes_for_paint, check_memory
-from .working import Crop, Floats, crop_around, inside_box, inside_ellipsoid, values_on
+from .working import Crop, Floats, crop_around, inside_box, inside_ellipsoid, reach, values_on
 
 _AORTA, _FEW = 7, 50
 _NEAR_VOXELS = 6
 _LUNG_HU = -350.0
 DRAW, PAINT = "drawing the lesion", "painting the lesion"
+_MOVED = "LINet painted the lesion; its HU as a whole were then moved to the mean that its density stands for."
+_EXACT = "LMNet drew the form of the lesion; its surface was then moved until the volume was the wanted one."
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +78,10 @@ def scene_of(request: InsertLesion) -> Scene:
     if request.organs is not None:
         organs, lost = as_v1(request.organs)
         notes += lost
-    organ = number_of(request.organ) if request.organ else None
-    if request.organ and organ is None:
-        raise BadRequest(f"The networks do not know the organ '{request.organ}'; give labels named as "
-                         "TotalSegmentator names them, or leave the organ out.")
+    organ = known_number(request.organ) if request.organ else None
+    if organs is not None and request.organs is not None and request.organ:
+        # the networks know some segments by one number (a kidney and its cyst): the one that is named counts
+        organs = np.where((organs == organ) & ~request.organs.mask(request.organ), np.uint8(0), organs)
     organ = organ or organ_asked(said) or _most(request, organs)
     if organ is None:
         organ = _guess(request)
@@ -90,25 +95,33 @@ def scene_of(request: InsertLesion) -> Scene:
 def insert(request: InsertLesion, weights: Weights, sampler: Sampler, watch: Watch) -> Inserted:
     """The lesion's mask, and the CT with the lesion painted in."""
     scene = scene_of(request)
-    notes = scene.notes
-    if request.mask is not None:
-        mask = np.not_equal(request.mask.voxels, 0)
-        if not mask.any():
-            raise BadRequest("The lesion mask is empty; draw the lesion first.")
-        attributes = completed(scene.said, scene.organ, _around(scene, request.ct.grid, mask))
+    trail = Trail.of(watch, request, weights, sampler)
+    if trail.painting is not None and trail.painting.drawn is not None:
+        drawn = trail.painting.drawn
     else:
-        mask, attributes, more = draw(scene, weights, sampler, watch)
-        notes += more
+        drawn = given(scene) if request.mask is not None else draw(scene, weights, sampler, trail)
+    notes = (*scene.notes, *drawn.notes, *trail.notes)
     if request.parts == "mask":
-        return Inserted(mask, None, attributes, notes)
-    return Inserted(mask, paint(scene, mask, attributes, weights, sampler, watch), attributes, notes)
+        return Inserted(drawn.mask, None, drawn.attributes, notes)
+    notes += (_MOVED,) if weights.settings.exact_hu else ()
+    ct = paint(scene, drawn, weights, sampler, trail)
+    return Inserted(drawn.mask, ct, drawn.attributes, notes)
 
 
-def draw(scene: Scene, weights: Weights, sampler: Sampler, watch: Watch) -> tuple[Mask, Attributes, tuple[str, ...]]:
-    """LMNet's mask on the CT's grid, the attributes as they were read, and notes."""
+def given(scene: Scene) -> Drawn:
+    """The mask of the user, and the attributes that fit what lies around it."""
+    assert scene.request.mask is not None
+    mask = np.not_equal(scene.request.mask.voxels, 0)
+    if not mask.any():
+        raise BadRequest("The lesion mask is empty; draw the lesion first.")
+    return Drawn(mask, completed(scene.said, scene.organ, _around(scene, scene.ct.grid, mask)), ())
+
+
+def draw(scene: Scene, weights: Weights, sampler: Sampler, trail: Trail) -> Drawn:
+    """LMNet's mask."""
     file, request, settings = weights.lmnet, scene.request, weights.settings
     assert file is not None
-    crop = crop_around(scene.ct.grid, request.box, settings.mask_crop, settings.spacing_mm)
+    crop = crop_around(scene.ct.grid, request.box, settings.mask_crop, settings.mask_spacing_mm or settings.spacing_mm)
     check_memory(bytes_for_mask(file, crop.size), weights.device, "Drawing this lesion")
     hu = values_on(scene.ct.voxels, scene.ct.grid, crop.grid)
     organs = None if scene.organs is None else values_on(
@@ -118,47 +131,69 @@ def draw(scene: Scene, weights: Weights, sampler: Sampler, watch: Watch) -> tupl
     form = inside_ellipsoid(request.box, crop.grid, share)
     attributes = completed(scene.said, scene.organ, surroundings(scene, hu, form & place.allowed, organs))
     wanted = _wanted_voxels(scene, place, form, crop)
-    raws = _candidates(scene, weights, place, attributes, sampler, watch)
+    raws = _candidates(scene, weights, place, attributes, sampler, trail, mask_preview(hu, place.allowed, crop))
+    if settings.exact_volume:
+        wanted_ml = wanted * crop.grid.voxel_ml
+        mask = _on_ct(scene, lambda grid, may: drawing.of_volume(raws, crop.grid, grid, may, wanted_ml))
+        return Drawn(mask, attributes, (_EXACT,))
     found = drawing.chosen(raws, place.allowed, wanted)
-    may = inside_box(request.box, scene.ct.grid)
-    if scene.confined and scene.organs is not None:
-        may &= scene.organs == scene.organ
-    if not may.any():
-        raise BadRequest("No voxel of the CT lies in the box and the organ named; move or enlarge the box.")
-    mask = drawing.on_patient_grid(found.mask, crop.grid, scene.ct.grid, may)
-    return mask, attributes, _draw_notes(crop, found, place)
+    mask = _on_ct(scene, lambda grid, may: drawing.on_patient_grid(found.mask, crop.grid, grid, may))
+    return Drawn(mask, attributes, _draw_notes(crop, found, place))
 
 
-def paint(scene: Scene, mask: Mask, attributes: Attributes, weights: Weights, sampler: Sampler, watch: Watch,
-          ) -> CTVolume:
+def paint(scene: Scene, drawn: Drawn, weights: Weights, sampler: Sampler, trail: Trail) -> CTVolume:
     """The CT with the lesion in it."""
-    file, ct, settings = weights.linet, scene.ct, weights.settings
+    file, ct, settings, mask = weights.linet, scene.ct, weights.settings, drawn.mask
     assert file is not None
     box = box_around(LabelVolume(mask.astype(np.uint8), ct.affine))
     crop = crop_around(ct.grid, box, settings.paint_crop, settings.spacing_mm)
     check_memory(bytes_for_paint(file, crop.size), weights.device, "Painting this lesion")
-    watch.at("encoding the CT", 0, 1)
+    trail.watch.at("encoding the CT", 0, 1)
     seed = painting.seed_for(scene.request.seed, "paint")
-    told = linet_tokens(_without(attributes, scene), scene.organ)
+    told = linet_tokens(_without(drawn.attributes, scene), scene.organ)
     with torch.inference_mode():
         context = context_of([told], networks.text_tower(file, settings), weights.vocabulary).to(weights.device)
-        vq = networks.vqgan(file).to(weights.device)
-        latent = vq.encode(painting.unit_crop(ct, crop).to(weights.device))
+        vq = networks.vqgan(file, settings.vq_groups).to(weights.device)
+        unit = painting.unit_crop(ct, crop)
+        latent = vq.encode(unit.to(weights.device))
         untouched = vq.decode(latent).cpu()
-        where = painting.mask_on_latent(mask, ct.grid, crop, latent)
+        where = painting.mask_on_latent(mask, ct.grid, crop, latent, settings.touched)
         net = quickened(networks.unet(file, settings), weights.kind).to(weights.device)
-        done = sample_latent(net, latent, where, context, sampler, seeded(seed),
-                             lambda step, steps, x, x0: watch.at(PAINT, step, steps))
+        shown = paint_preview(unit, latent, crop)
+
+        def after(step: int, steps: int, x: torch.Tensor, x0: torch.Tensor) -> None:
+            trail.keep(State(Begun(step, x, x0), drawn=drawn))
+            trail.at(PAINT, step, steps, x0, shown)
+
+        begun = trail.painting.begun if trail.painting is not None else None
+        done = sample_latent(net, latent, where, context, sampler, seeded(seed), after, settings.predicts, begun)
         del net
-        watch.at("decoding the CT", 0, 1)
+        trail.watch.at("decoding the CT", 0, 1)
         painted = vq.decode(done)
-    return painting.set_back(ct, mask, painted, untouched, crop, scene.request.seed)
+        level = painting.lost_level(unit, untouched, mask, ct.grid, crop)
+    wanted = stated_hu(dict(drawn.attributes).get(CT_VALUE, "")) if settings.exact_hu else None
+    return painting.set_back(ct, mask, painted + level, untouched + level, crop, scene.request.seed, wanted)
+
+
+def _on_ct(scene: Scene, settled: Callable[[Grid, Mask], Mask]) -> Mask:
+    """The mask on the CT's voxels, in the box and, where one is named, in the organ."""
+    low, high = scene.request.box.voxels_in(scene.ct.grid)
+    cut = tuple(map(slice, low, high))
+    near = scene.ct.grid.window(low, high)
+    may = inside_box(scene.request.box, near)
+    if scene.confined and scene.organs is not None:
+        may &= scene.organs[cut] == scene.organ
+    if not may.any():
+        raise BadRequest("No voxel of the CT lies in the box and the organ named; move or enlarge the box.")
+    mask = np.zeros(scene.ct.shape, bool)
+    mask[cut] = settled(near, may)
+    return mask
 
 
 def _candidates(scene: Scene, weights: Weights, place: drawing.Place, attributes: Attributes, sampler: Sampler,
-                watch: Watch) -> list[Floats]:
+                trail: Trail, shown: Preview) -> list[Floats]:
     """LMNet's raw masks, each from a seed of its own."""
-    file, device, count = weights.lmnet, weights.device, scene.request.candidates
+    file, device, count, before = weights.lmnet, weights.device, scene.request.candidates, trail.drawing
     assert file is not None
     told = lmnet_tokens(attributes, scene.organ, dict(attributes)[CAVITY])
     with torch.inference_mode():
@@ -166,13 +201,19 @@ def _candidates(scene: Scene, weights: Weights, place: drawing.Place, attributes
         net = quickened(networks.unet(file, weights.settings), weights.kind).to(device)
         condition = place.condition.to(device)
 
-        def sample(part: range) -> torch.Tensor:
+        def sample(part: range, finished: Sequence[Floats]) -> torch.Tensor:
+            def after(step: int, steps: int, x: torch.Tensor, x0: torch.Tensor) -> None:
+                trail.keep(State(Begun(step, x, x0), tuple(finished)))
+                trail.at(DRAW, part.start * steps + step * len(part), count * steps, x0, shown)
+
+            here = before is not None and (len(before.finished), len(before.begun.x)) == (part.start, len(part))
             noise = drawing.separate([seeded(painting.seed_for(scene.request.seed, f"mask {n}")) for n in part])
             return sample_mask(net, condition.expand(len(part), -1, -1, -1, -1), context.expand(len(part), -1, -1),
-                               sampler, noise, lambda step, steps, x, x0: watch.at(
-                                   DRAW, part.start * steps + step * len(part), count * steps))
+                               sampler, noise, after, weights.settings.predicts,
+                               before.begun if before is not None and here else None)
 
-        return drawing.in_batches(count, batch_for_mask(file, place.crop.size, count, device), sample)
+        return drawing.in_batches(count, batch_for_mask(file, place.crop.size, count, device), sample,
+                                  before.finished if before is not None else ())
 
 
 def _wanted_voxels(scene: Scene, place: drawing.Place, form: Mask, crop: Crop) -> int:
@@ -205,7 +246,7 @@ def surroundings(scene: Scene, hu: Floats, lesion: Mask, organs: NDArray[np.uint
 
 def _around(scene: Scene, grid: Grid, mask: Mask) -> Surroundings:
     """The surroundings of a mask that the user gave, on the CT's own grid near it."""
-    low, high = painting.reach(mask, grid, 2.0 * _NEAR_VOXELS)
+    low, high = reach(mask, grid, 2.0 * _NEAR_VOXELS)
     cut = tuple(map(slice, low, high))
     organs = None if scene.organs is None else scene.organs[cut]
     return surroundings(scene, scene.ct.voxels[cut].astype(np.float32), mask[cut], organs)

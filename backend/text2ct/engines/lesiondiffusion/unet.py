@@ -2,8 +2,8 @@
 
 Both networks are one architecture in two sizes: residual blocks with the time added,
 and, on the coarsest level, transformers that look at the text tokens. Nothing is
-configured but the width of an attention head; which block stands where follows from
-the tensor names, so other widths and depths load as they are.
+configured but the width of an attention head and the groups of a norm; which block
+stands where follows from the tensor names, so other widths and depths load as they are.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return weights @ v
 
 
-def _norm(channels: int) -> nn.GroupNorm:
-    """Upstream quirk: 32 groups where they divide the channels, otherwise one for each channel."""
-    return nn.GroupNorm(32 if channels % 32 == 0 else channels, channels)
+def _norm(channels: int, groups: int) -> nn.GroupNorm:
+    """Upstream quirk: the wanted groups where they divide the channels, otherwise one for each channel."""
+    return nn.GroupNorm(groups if channels % groups == 0 else channels, channels)
 
 
 def time_features(t: Tensor, width: int) -> Tensor:
@@ -52,11 +52,12 @@ def time_features(t: Tensor, width: int) -> Tensor:
 
 
 class ResBlock(nn.Module):
-    def __init__(self, into: int, out: int, time: int) -> None:
+    def __init__(self, into: int, out: int, time: int, groups: int) -> None:
         super().__init__()
-        self.in_layers = nn.Sequential(_norm(into), nn.SiLU(), nn.Conv3d(into, out, 3, padding=1))
+        self.in_layers = nn.Sequential(_norm(into, groups), nn.SiLU(), nn.Conv3d(into, out, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(time, out))
-        self.out_layers = nn.Sequential(_norm(out), nn.SiLU(), nn.Identity(), nn.Conv3d(out, out, 3, padding=1))
+        self.out_layers = nn.Sequential(_norm(out, groups), nn.SiLU(), nn.Identity(),
+                                        nn.Conv3d(out, out, 3, padding=1))
         self.skip_connection = nn.Conv3d(into, out, 1) if into != out else nn.Identity()
 
     def forward(self, x: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
@@ -110,11 +111,11 @@ class TransformerBlock(nn.Module):
 
 
 class SpatialTransformer(nn.Module):
-    def __init__(self, shapes: Shapes, head: int, attend: Attend) -> None:
+    def __init__(self, shapes: Shapes, head: int, attend: Attend, groups: int) -> None:
         super().__init__()
         width = shapes["norm.weight"][0]
         first = "transformer_blocks.0."
-        self.norm = nn.GroupNorm(32, width, eps=1e-6)
+        self.norm = nn.GroupNorm(groups, width, eps=1e-6)
         self.proj_in = nn.Conv3d(width, width, 1)
         self.transformer_blocks = nn.ModuleList([
             TransformerBlock(width, shapes[first + "attn2.to_k.weight"][1], shapes[first + "ff.net.0.0.weight"][0],
@@ -162,9 +163,13 @@ class Stem(nn.Module):
 
 
 class UNet(nn.Module):
-    """eps = UNet(x, t, context); with `context` None the second attention looks at the image's own tokens."""
+    """eps = UNet(x, t, context); with `context` None the second attention looks at the image's own tokens.
 
-    def __init__(self, shapes: Shapes, head: int = 32, attend: Attend = fused_attention) -> None:
+    `groups` are those of the norms. A small network wants few: a norm of one channel each takes away how strong a
+    channel is, and with it the time and every level.
+    """
+
+    def __init__(self, shapes: Shapes, head: int = 32, attend: Attend = fused_attention, groups: int = 32) -> None:
         super().__init__()
         self.width = shapes["time_embed.0.weight"][1]
         time = shapes["time_embed.0.weight"][0]
@@ -174,7 +179,7 @@ class UNet(nn.Module):
 
         def stage(prefix: str) -> nn.ModuleList:
             inside = below(shapes, prefix)
-            return nn.ModuleList([_layer(below(inside, f"{n}."), head, attend) for n in range(count(inside))])
+            return nn.ModuleList([_layer(below(inside, f"{n}."), head, attend, groups) for n in range(count(inside))])
 
         self.input_blocks = nn.ModuleList(
             [stage(f"input_blocks.{n}.") for n in range(count(shapes, "input_blocks."))])
@@ -182,7 +187,7 @@ class UNet(nn.Module):
         self.output_blocks = nn.ModuleList(
             [stage(f"output_blocks.{n}.") for n in range(count(shapes, "output_blocks."))])
         out, last = shapes["out.2.weight"][:2]
-        self.out = nn.Sequential(_norm(last), nn.SiLU(), nn.Conv3d(last, out, 3, padding=1))
+        self.out = nn.Sequential(_norm(last, groups), nn.SiLU(), nn.Conv3d(last, out, 3, padding=1))
 
     @property
     def in_channels(self) -> int:
@@ -210,13 +215,13 @@ def _through(layers: nn.Module, x: Tensor, emb: Tensor, context: Tensor | None) 
     return x
 
 
-def _layer(shapes: Shapes, head: int, attend: Attend) -> nn.Module:
+def _layer(shapes: Shapes, head: int, attend: Attend, groups: int) -> nn.Module:
     """The layer that has tensors of these names."""
     if "in_layers.2.weight" in shapes:
         out, into = shapes["in_layers.2.weight"][:2]
-        return ResBlock(into, out, shapes["emb_layers.1.weight"][1])
+        return ResBlock(into, out, shapes["emb_layers.1.weight"][1], groups)
     if "proj_in.weight" in shapes:
-        return SpatialTransformer(shapes, head, attend)
+        return SpatialTransformer(shapes, head, attend, groups)
     kind = {"op.weight": Downsample, "conv.weight": Upsample, "weight": Stem}
     for name, made in kind.items():
         if name in shapes:

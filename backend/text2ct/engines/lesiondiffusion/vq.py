@@ -17,8 +17,11 @@ from .shapes import Shapes, below, count
 _AT_ONCE = 1 << 15  # latents compared with the codebook in one go
 
 
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(16, channels, eps=1e-6)
+GROUPS = 16
+
+
+def _norm(channels: int, groups: int) -> nn.GroupNorm:
+    return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
 def _swish(x: Tensor) -> Tensor:
@@ -28,11 +31,11 @@ def _swish(x: Tensor) -> Tensor:
 
 
 class Residual(nn.Module):
-    def __init__(self, shapes: Shapes) -> None:
+    def __init__(self, shapes: Shapes, groups: int) -> None:
         super().__init__()
         out, into = shapes["conv1.weight"][:2]
-        self.norm1, self.conv1 = _norm(into), nn.Conv3d(into, out, 3, padding=1)
-        self.norm2, self.conv2 = _norm(out), nn.Conv3d(out, out, 3, padding=1)
+        self.norm1, self.conv1 = _norm(into, groups), nn.Conv3d(into, out, 3, padding=1)
+        self.norm2, self.conv2 = _norm(out, groups), nn.Conv3d(out, out, 3, padding=1)
         self.nin_shortcut = nn.Conv3d(into, out, 1) if into != out else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,9 +70,10 @@ class Up(nn.Module):
 class Level(nn.Module):
     """Residual blocks, then a change of size where the checkpoint has one."""
 
-    def __init__(self, shapes: Shapes) -> None:
+    def __init__(self, shapes: Shapes, groups: int) -> None:
         super().__init__()
-        self.block = nn.ModuleList([Residual(below(shapes, f"block.{n}.")) for n in range(count(shapes, "block."))])
+        self.block = nn.ModuleList([Residual(below(shapes, f"block.{n}."), groups)
+                                    for n in range(count(shapes, "block."))])
         if "downsample.conv.weight" in shapes:
             self.downsample = Down(shapes["downsample.conv.weight"][0])
         if "upsample.conv.weight" in shapes:
@@ -87,13 +91,14 @@ class Level(nn.Module):
 class _Ends(nn.Module):
     """What encoder and decoder share: the first and last convolution, and the middle."""
 
-    def __init__(self, shapes: Shapes) -> None:
+    def __init__(self, shapes: Shapes, groups: int) -> None:
         super().__init__()
         first, into = shapes["conv_in.weight"][:2]
         out, last = shapes["conv_out.weight"][:2]
         self.conv_in = nn.Conv3d(into, first, 3, padding=1)
-        self.mid = nn.ModuleDict({name: Residual(below(shapes, f"mid.{name}.")) for name in ("block_1", "block_2")})
-        self.norm_out, self.conv_out = _norm(last), nn.Conv3d(last, out, 3, padding=1)
+        self.mid = nn.ModuleDict({name: Residual(below(shapes, f"mid.{name}."), groups)
+                                  for name in ("block_1", "block_2")})
+        self.norm_out, self.conv_out = _norm(last, groups), nn.Conv3d(last, out, 3, padding=1)
 
     def middle(self, x: Tensor) -> Tensor:
         done: Tensor = self.mid["block_2"](self.mid["block_1"](x))
@@ -105,9 +110,9 @@ class _Ends(nn.Module):
 
 
 class Encoder(_Ends):
-    def __init__(self, shapes: Shapes) -> None:
-        super().__init__(shapes)
-        self.down = nn.ModuleList([Level(below(shapes, f"down.{n}.")) for n in range(count(shapes, "down."))])
+    def __init__(self, shapes: Shapes, groups: int) -> None:
+        super().__init__(shapes, groups)
+        self.down = nn.ModuleList([Level(below(shapes, f"down.{n}."), groups) for n in range(count(shapes, "down."))])
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
@@ -117,9 +122,9 @@ class Encoder(_Ends):
 
 
 class Decoder(_Ends):
-    def __init__(self, shapes: Shapes) -> None:
-        super().__init__(shapes)
-        self.up = nn.ModuleList([Level(below(shapes, f"up.{n}.")) for n in range(count(shapes, "up."))])
+    def __init__(self, shapes: Shapes, groups: int) -> None:
+        super().__init__(shapes, groups)
+        self.up = nn.ModuleList([Level(below(shapes, f"up.{n}."), groups) for n in range(count(shapes, "up."))])
 
     def forward(self, z: Tensor) -> Tensor:
         x = self.middle(self.conv_in(z))
@@ -148,9 +153,10 @@ class Codebook(nn.Module):
 
 
 class VQGAN(nn.Module):
-    def __init__(self, shapes: Shapes) -> None:
+    def __init__(self, shapes: Shapes, groups: int = GROUPS) -> None:
         super().__init__()
-        self.encoder, self.decoder = Encoder(below(shapes, "encoder.")), Decoder(below(shapes, "decoder."))
+        self.encoder = Encoder(below(shapes, "encoder."), groups)
+        self.decoder = Decoder(below(shapes, "decoder."), groups)
         self.quantize = Codebook(*shapes["quantize.embedding.weight"])
         out, into = shapes["quant_conv.weight"][:2]
         self.quant_conv = nn.Conv3d(into, out, 1)

@@ -8,8 +8,9 @@ a number of them is read.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,7 +25,7 @@ from .networks import Settings, TensorFile
 from .shapes import below
 from .wordpiece import WordPiece
 
-VOCABULARY = "vocab.txt"
+VOCABULARY, CONFIG = "vocab.txt", "config.json"
 _SOURCE = "microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
 # Activations alive at the worst moment, counted in maps of full size and first width.
 _UNET_MAPS, _VQ_MAPS = 22, 5
@@ -62,9 +63,38 @@ def opened(engine: Engine, weights_id: str, drawing: bool, painting: bool, devic
     sha256 = hashlib.sha256(" ".join(record.sha256 for _, record in found.values()).encode()).hexdigest()
     if len(found) == 1:
         sha256 = next(iter(found.values()))[1].sha256
-    files = {name: TensorFile.open(path) for name, (path, _) in found.items()}
+    files = {name: _file(path) for name, (path, _) in found.items()}
     return Weights(engine.weight_set(weights_id).id, sha256, _vocabulary(folder), device, kind, files.get("lmnet"),
                    files.get("linet"))
+
+
+def mini_files(folder: Path, device: torch.device, kind: torch.dtype, drawing: bool = True, painting: bool = True,
+               ) -> Weights:
+    """Small weights that lie together in a folder, whose config.json says what the published ones need not say."""
+    wanted = {name: folder / f"{name}.safetensors" for name, needed in (("lmnet", drawing), ("linet", painting))
+              if needed}
+    files = {name: _file(path) for name, path in wanted.items()}
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in wanted.values())).hexdigest()
+    return Weights("mini", digest, _vocabulary(folder), device, kind, files.get("lmnet"), files.get("linet"))
+
+
+def _file(path: Path) -> TensorFile:
+    """A file with what is stated about it: in the config.json beside it where there is one, else in itself."""
+    file, beside = TensorFile.open(path), path.parent / CONFIG
+    if not beside.is_file():
+        return file
+    try:
+        stated = json.loads(beside.read_text(encoding="utf-8"))["settings"]
+        return replace(file, metadata={name: _plain(value) for name, value in stated.items()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise WeightsError(f"{beside} cannot be read; install the package again.") from None
+
+
+def _plain(value: object) -> str:
+    """A value of JSON as the metadata of a weight file would state it."""
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _vocabulary(folder: Path) -> WordPiece:

@@ -103,7 +103,7 @@ def _drawer(request: InsertLesion, weights: Weights, sampler: Sampler, watch: Wa
         with torch.inference_mode():
             context = context_of([tokens], tower, weights.vocabulary).to(device)
             raw = sample_mask(net, condition[None].to(device), context, sampler, noise,
-                              lambda step, steps, x, x0: watch.at(DRAW, step, steps))
+                              lambda step, steps, x, x0: watch.at(DRAW, step, steps), settings.predicts)
         return np.asarray(raw[0, 0].cpu().numpy())
 
     return draw
@@ -114,12 +114,12 @@ def _remade(scene: Scene, case: published.Case, labels: Labels, grid: Grid, weig
     """The whole CT out of the decoder, without the text, as in the published test configuration."""
     file, settings, device = weights.linet, weights.settings, weights.device
     assert file is not None
-    vq, net = networks.vqgan(file).to(device), networks.unet(file, settings).to(device)
+    vq, net = networks.vqgan(file, settings.vq_groups).to(device), networks.unet(file, settings).to(device)
     noise = seeded(seed_for(scene.request.seed, "paint"))
 
     def paint(latent: Tensor, mask: Tensor, tokens: Attributes) -> Tensor:
         return sample_latent(net, latent, mask, None, sampler, noise,
-                             lambda step, steps, x, x0: watch.at(PAINT, step, steps))
+                             lambda step, steps, x, x0: watch.at(PAINT, step, steps), settings.predicts)
 
     unit = to_unit(values_on(scene.ct.voxels, scene.ct.grid, grid))
     asked = published.Case(labels, case.organs, case.report, case.folders)

@@ -94,5 +94,14 @@ def inside_ellipsoid(box: Box, grid: Grid, share: float = 1.0) -> Mask:
     return np.asarray(squares <= 1)
 
 
+def reach(mask: Mask, grid: Grid, around_mm: float) -> tuple[list[int], list[int]]:
+    """The window of a mask with room around it, inside the image."""
+    where = [np.flatnonzero(mask.any(tuple(other for other in range(3) if other != axis))) for axis in range(3)]
+    room = [int(np.ceil(around_mm / s)) + 3 for s in grid.spacing]
+    low = [max(0, int(found[0]) - r) for found, r in zip(where, room, strict=True)]
+    high = [min(n, int(found[-1]) + 1 + r) for found, r, n in zip(where, room, grid.shape, strict=True)]
+    return low, high
+
+
 def _index(values: list[int]) -> Index:
     return values[0], values[1], values[2]
