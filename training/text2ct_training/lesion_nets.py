@@ -39,6 +39,8 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 LONGEST = 48  # word pieces of a text, with its two ends
 _WAVES_HU = (4.0, 4000.0)
 _LOUD = 2.0  # vectors of small numbers, as PyTorch would begin with, are hardly learned from
+_HEARD = 6.0  # how much louder than PyTorch's own the words of a text sound at its first place: only that counts
+_TURNED = 2.0  # how much further apart they pull its attention
 
 
 def vocabulary(place: str) -> tuple[str, ...]:
@@ -112,6 +114,11 @@ def _new_tower(text: LesionText, tokens: Sequence[str], context: int) -> TextTow
         for name in ("proj.0", "proj.2"):
             weight = tower.get_submodule(name).get_parameter("weight")
             nn.init.normal_(weight, std=_LOUD / math.sqrt(weight.shape[1]))
+        for name, parameter in tower.named_parameters():
+            if name.endswith(("self.value.weight", "attention.output.dense.weight")):
+                parameter.mul_(math.sqrt(_HEARD))
+            if name.endswith(("self.query.weight", "self.key.weight")):
+                parameter.mul_(_TURNED)
         for number, token in enumerate(tokens):
             if token.isdecimal():
                 table[number] = waves(int(token), text.width)
