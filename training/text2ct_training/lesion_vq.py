@@ -18,7 +18,6 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional
 
 from text2ct.engines.lesiondiffusion.losses import codebook_losses
 from text2ct.engines.lesiondiffusion.vq import VQGAN
@@ -26,11 +25,11 @@ from text2ct.errors import BadInput
 
 from . import ranks
 from .data import Batch
+from .judges import CriticsTurn, RandomFeatures, fixed, hinge
 from .lesion_data import FACTOR, lesion_examples
 from .lesion_nets import coder
 from .lesion_settings import VQLoss
 from .recipe import LesionVQRecipe
-from .text2ct_vae import RandomFeatures
 from .turns import State, Task, Turn, Weights, part
 
 _MOST_PULL = 1e4
@@ -90,22 +89,17 @@ class VQTurn(Turn):
         parts = {"voxels": (voxel * (made - image).abs()).mean(), "code": code, "codes in use": perplexity}
         told = parts["voxels"]
         if self.features is not None:
-            told = told + weights.features * self._perceived(made, image, parts)
+            parts["features"] = self.features(made, image)
+            told = told + weights.features * parts["features"]
         loss = told + code
         critics = self._asked[0]
         if critics is not None and step >= weights.adversarial_from:
-            answers = functional_call(critics, _fixed(critics), (made, batch["slice"]))
+            answers = functional_call(critics, fixed(critics), (made, batch["slice"]))
             fooled = parts["fooled"] = -torch.stack([answer.float().mean() for answer in answers]).mean()
             loss = loss + self._pull(told, fooled) * fooled
         if self.training and torch.is_grad_enabled():
             self._seen = (latent.detach(), step)
         return {"loss": loss, **parts}
-
-    def _perceived(self, made: Tensor, image: Tensor, parts: dict[str, Tensor]) -> Tensor:
-        assert self.features is not None
-        pairs = zip(self.features(made), self.features(image), strict=True)
-        parts["features"] = torch.stack([(a - b).abs().mean() for a, b in pairs]).mean()
-        return parts["features"]
 
     def _pull(self, told: Tensor, fooled: Tensor) -> Tensor | float:
         """The weight at which the critics pull on the last layer half as much as the reconstruction does."""
@@ -137,33 +131,20 @@ class VQTurn(Turn):
         return [Weights("vq", part(state, "vq."))]
 
 
-class CriticsTurn(Turn):
-    """The critics and their loss: CTs above 1, reconstructions below -1."""
-
-    averaged = False
+class BothCriticsTurn(CriticsTurn):
+    """The critics and their loss."""
 
     def __init__(self, critics: Critics, vq: VQGAN, loss: VQLoss) -> None:
-        super().__init__()
+        super().__init__(loss.adversarial_from, loss.critic_learning_rate)
         self.critics = critics
-        self.begin = loss.adversarial_from
-        self.learning_rate = loss.critic_learning_rate
         self._judged = (vq,)
-
-    def active(self, step: int) -> bool:
-        return step >= self.begin
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         with torch.no_grad():
             vq = self._judged[0]
             made = vq.decode(vq.encode(batch["image"])).float()
         answers = zip(self.critics(batch["image"], batch["slice"]), self.critics(made, batch["slice"]), strict=True)
-        losses = [(functional.relu(1 - real.float()) + functional.relu(1 + fake.float())).mean() / 2
-                  for real, fake in answers]
-        return {"loss": torch.stack(losses).mean()}
-
-
-def _fixed(network: nn.Module) -> dict[str, Tensor]:
-    return {name: parameter.detach() for name, parameter in network.named_parameters()}
+        return {"loss": torch.stack([hinge(real, fake) for real, fake in answers]).mean()}
 
 
 def lesion_vq_task(recipe: LesionVQRecipe) -> Task:
@@ -177,6 +158,6 @@ def lesion_vq_task(recipe: LesionVQRecipe) -> Task:
     critics = Critics(loss.critic_width) if loss.adversarial else None
     turns: dict[str, Turn] = {"vq": VQTurn(vq, critics, loss)}
     if critics is not None:
-        turns["critics"] = CriticsTurn(critics, vq, loss)
+        turns["critics"] = BothCriticsTurn(critics, vq, loss)
     train, held_out = lesion_examples(recipe.data, recipe.crops, "vq", None, recipe.run.seed)
     return Task(turns, train, held_out)

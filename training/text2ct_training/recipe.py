@@ -192,48 +192,45 @@ class LesionsRecipe:
     crops: LesionCrops = field(default_factory=LesionCrops)
 
 
-@dataclass(frozen=True)
-class LesionVQRecipe:
-    """The VQ-GAN. `begin` is a file to go on from (fine-tuning); so also below."""
+@dataclass(frozen=True, kw_only=True)
+class LesionTraining:
+    """What the recipes of the lesion networks share. `begin` is a file to go on from (fine-tuning)."""
 
-    task: Literal["lesion-vq"]
     out: str
     begin: str = ""
     run: Run = field(default_factory=Run)
     data: LesionData = field(default_factory=LesionData)
     crops: LesionCrops = field(default_factory=LesionCrops)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LesionVQRecipe(LesionTraining):
+    task: Literal["lesion-vq"]
     model: VQNet = field(default_factory=VQNet)
     loss: VQLoss = field(default_factory=VQLoss)
 
 
-@dataclass(frozen=True)
-class LMNetRecipe:
-    task: Literal["lesion-lmnet"]
-    out: str
-    begin: str = ""
-    run: Run = field(default_factory=Run)
-    data: LesionData = field(default_factory=LesionData)
-    crops: LesionCrops = field(default_factory=LesionCrops)
+@dataclass(frozen=True, kw_only=True)
+class DenoiserTraining(LesionTraining):
+    """LMNet or LINet, each with a text tower."""
+
     model: LesionNet = field(default_factory=LesionNet)
     text: LesionText = field(default_factory=LesionText)
     loss: DenoiserLoss = field(default_factory=DenoiserLoss)
 
 
-@dataclass(frozen=True)
-class LINetRecipe:
+@dataclass(frozen=True, kw_only=True)
+class LMNetRecipe(DenoiserTraining):
+    task: Literal["lesion-lmnet"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LINetRecipe(DenoiserTraining):
     """`vq` is the finished VQ-GAN, whose norms have `vq_groups`."""
 
     task: Literal["lesion-linet"]
-    out: str
     vq: str
     vq_groups: int = 16
-    begin: str = ""
-    run: Run = field(default_factory=Run)
-    data: LesionData = field(default_factory=LesionData)
-    crops: LesionCrops = field(default_factory=LesionCrops)
-    model: LesionNet = field(default_factory=LesionNet)
-    text: LesionText = field(default_factory=LesionText)
-    loss: DenoiserLoss = field(default_factory=DenoiserLoss)
 
 
 def _in_bounds(name: str, value: float, least: float, below: float = float("inf")) -> None:

@@ -9,14 +9,12 @@ weights) and of a critic that learns to tell CTs from reconstructions (`adversar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional
 
 from text2ct.engines.text2ct.config import VAESizes
 from text2ct.engines.text2ct.vae import VAE
@@ -24,10 +22,9 @@ from text2ct.errors import BadInput
 from text2ct.report.grammar import Split
 
 from .data import Batch, Examples, Studies, dice, noise, studies
+from .judges import CriticsTurn, RandomFeatures, fixed, hinge
 from .recipe import CoderLoss, VAERecipe
 from .turns import State, Task, Turn, Weights, part
-
-_FEATURE_WIDTHS = (8, 16, 32)
 
 
 class Critic(nn.Module):
@@ -43,23 +40,6 @@ class Critic(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return cast(Tensor, self.layers(image))
-
-
-class RandomFeatures(nn.Module):
-    """Fixed random convolutions at three scales: small structures change their answers more than they change a mean."""
-
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__()
-        made = torch.Generator().manual_seed(seed)
-        for level, (before, after) in enumerate(pairwise((1, *_FEATURE_WIDTHS))):
-            kernel = torch.randn(after, before, 3, 3, 3, generator=made)
-            self.register_buffer(f"kernel_{level}", kernel / kernel.flatten(1).norm(dim=1)[:, None, None, None, None])
-
-    def forward(self, image: Tensor) -> Iterator[Tensor]:
-        for level in range(len(_FEATURE_WIDTHS)):
-            image = functional.leaky_relu(functional.conv3d(image, self.get_buffer(f"kernel_{level}"), padding=1), 0.2)
-            yield image
-            image = functional.avg_pool3d(image, 2)
 
 
 class CoderTurn(Turn):
@@ -83,12 +63,11 @@ class CoderTurn(Turn):
             parts["gradient"] = gradient_error(made, wanted, voxel)
             loss = loss + weights.gradient * parts["gradient"]
         if self.features is not None:
-            pairs = zip(self.features(made), self.features(wanted), strict=True)
-            parts["features"] = torch.stack([(a - b).abs().mean() for a, b in pairs]).mean()
+            parts["features"] = self.features(made, wanted)
             loss = loss + weights.features * parts["features"]
         critic = self._asked[0]
         if critic is not None and step >= weights.adversarial_from:
-            parts["fooled"] = -functional_call(critic, _fixed(critic), (made,)).float().mean()
+            parts["fooled"] = -functional_call(critic, fixed(critic), (made,)).float().mean()
             loss = loss + weights.adversarial * parts["fooled"]
         return {"loss": loss, **parts}
 
@@ -96,26 +75,18 @@ class CoderTurn(Turn):
         return [Weights("autoencoder", part(state, "vae."))]
 
 
-class CriticTurn(Turn):
-    """The critic and its loss: CTs above 1, reconstructions below -1."""
-
-    averaged = False
+class CriticTurn(CriticsTurn):
+    """The critic and its loss."""
 
     def __init__(self, critic: Critic, vae: VAE, loss: CoderLoss) -> None:
-        super().__init__()
+        super().__init__(loss.adversarial_from, loss.critic_learning_rate)
         self.critic = critic
-        self.begin = loss.adversarial_from
-        self.learning_rate = loss.critic_learning_rate
         self._judged = (vae,)
-
-    def active(self, step: int) -> bool:
-        return step >= self.begin
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         with torch.no_grad():
             made = self._judged[0](batch["image"], batch["noise"])[0].float()
-        real, fake = self.critic(batch["image"]).float(), self.critic(made).float()
-        return {"loss": (functional.relu(1 - real) + functional.relu(1 + fake)).mean() / 2}
+        return {"loss": hinge(self.critic(batch["image"]), self.critic(made))}
 
 
 def kl(mean: Tensor, deviation: Tensor) -> Tensor:
@@ -130,10 +101,6 @@ def gradient_error(made: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
     steps = [(difference.diff(dim=axis).abs() * weight.narrow(axis, 1, weight.shape[axis] - 1)).mean()
              for axis in (2, 3, 4)]
     return torch.stack(steps).mean()
-
-
-def _fixed(network: nn.Module) -> dict[str, Tensor]:
-    return {name: parameter.detach() for name, parameter in network.named_parameters()}
 
 
 class ImageExamples(Examples):
