@@ -138,17 +138,38 @@ def spun(kind: Any, name: str) -> Property:
                     lambda self, value: setattr(self._spin, name, value))
 
 
-class _Slider(QtWidgets.QWidget):
-    """A slider and a spin box for one floating-point value."""
+class _Spun(QtWidgets.QWidget):
+    """A widget around a spin box, which keeps its value and its limits."""
 
     valueChanged = Signal(float)
-    valueIsChanging = Signal(float)
     decimalsChanged = Signal(int)
-    STEPS = 1000
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
         self._spin = QtWidgets.QDoubleSpinBox()
+
+    value = spun(float, "value")
+    minimum = spun(float, "minimum")
+    maximum = spun(float, "maximum")
+    singleStep = spun(float, "singleStep")
+    decimals = spun(int, "decimals")
+    suffix = spun(str, "suffix")
+    prefix = spun(str, "prefix")
+    setValue, setMinimum, setMaximum = setter("value"), setter("minimum"), setter("maximum")
+    setDecimals, setSingleStep, setSuffix = setter("decimals"), setter("singleStep"), setter("suffix")
+
+    def setRange(self, low: float, high: float) -> None:
+        self._spin.setRange(low, high)
+
+
+class _Slider(_Spun):
+    """A slider and a spin box for one floating-point value."""
+
+    valueIsChanging = Signal(float)
+    STEPS = 1000
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
         self._slider = QtWidgets.QSlider(QtCore.Qt.Horizontal)
         self._slider.setRange(0, self.STEPS)
         row(self, self._slider, self._spin)
@@ -164,24 +185,12 @@ class _Slider(QtWidgets.QWidget):
         fire(self, "valueIsChanging(double)", value)
         fire(self, "valueChanged(double)", value)
 
-    value = spun(float, "value")
-    minimum = spun(float, "minimum")
-    maximum = spun(float, "maximum")
-    singleStep = spun(float, "singleStep")
-    decimals = spun(int, "decimals")
-    suffix = spun(str, "suffix")
-    prefix = spun(str, "prefix")
     tracking = stored(bool, "tracking", True)
     pageStep = stored(float, "pageStep", 10.0)
     tickInterval = stored(float, "tickInterval", 0.0)
     spinBoxVisible = Property(bool, lambda self: not self._spin.isHidden(),
                               lambda self, on: self._spin.setVisible(on))
-    setValue, setMinimum, setMaximum = setter("value"), setter("minimum"), setter("maximum")
-    setDecimals, setSingleStep, setSuffix = setter("decimals"), setter("singleStep"), setter("suffix")
     setSpinBoxVisible = setter("spinBoxVisible")
-
-    def setRange(self, low: float, high: float) -> None:
-        self._spin.setRange(low, high)
 
 
 @model
@@ -190,16 +199,13 @@ class ctkSliderWidget(_Slider):
 
 
 @model
-class ctkDoubleSpinBox(QtWidgets.QWidget):
-    valueChanged = Signal(float)
+class ctkDoubleSpinBox(_Spun):
     _valueText = Signal(str)
     editingFinished = Signal()
-    decimalsChanged = Signal(int)
     _signals = {"valueChanged(QString)": "_valueText"}  # noqa: RUF012
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
-        self._spin = QtWidgets.QDoubleSpinBox()
         row(self, self._spin)
         self._spin.connect("valueChanged(double)", self._moved)
         self._spin.connect("editingFinished()", lambda: fire(self, "editingFinished()"))
@@ -208,20 +214,8 @@ class ctkDoubleSpinBox(QtWidgets.QWidget):
         fire(self, "valueChanged(double)", value)
         fire(self, "valueChanged(QString)", self._spin.text)
 
-    value = spun(float, "value")
-    minimum = spun(float, "minimum")
-    maximum = spun(float, "maximum")
-    singleStep = spun(float, "singleStep")
-    decimals = spun(int, "decimals")
-    suffix = spun(str, "suffix")
-    prefix = spun(str, "prefix")
     readOnly = spun(bool, "readOnly")
     cleanText = Property(str, lambda self: self._spin.cleanText)
-    setValue, setMinimum, setMaximum = setter("value"), setter("minimum"), setter("maximum")
-    setDecimals, setSingleStep, setSuffix = setter("decimals"), setter("singleStep"), setter("suffix")
-
-    def setRange(self, low: float, high: float) -> None:
-        self._spin.setRange(low, high)
 
 
 @model
