@@ -25,7 +25,7 @@ from text2ct.volume import CTVolume  # noqa: E402
 from text2ct_training import ct_rate, data, text2ct_clip, text2ct_unet  # noqa: E402
 from text2ct_training.encode import encode  # noqa: E402
 from text2ct_training.ranks import Place  # noqa: E402
-from text2ct_training.recipe import Data, LatentsRecipe, UNetRecipe, VAERecipe  # noqa: E402
+from text2ct_training.recipe import Data, FlowLoss, LatentsRecipe, UNetRecipe, VAERecipe  # noqa: E402
 from text2ct_training.shards import Shards, write_shards  # noqa: E402
 
 ALONE = Place(0, 1, torch.device("cpu"))
@@ -137,11 +137,26 @@ def test_encoding_in_two_parts_is_encoding_at_once(trained: LatentsRecipe, tmp_p
         one, two = (Shards(Path(recipe.out) / split) for recipe in (whole, parts))
         assert len(one) == len(two) == count
         for n in range(count):
-            assert all(np.array_equal(one[n][name], two[n][name]) for name in ("latent", "context", "spacing"))
+            assert all(np.array_equal(one[n][name], two[n][name]) for name in one[n])
     assert one[0]["latent"].shape == (2, 16, 16, 8)
     assert np.linalg.norm(one[0]["context"]) == pytest.approx(1, abs=1e-5)
     with pytest.raises(BadInput, match="names 5 CTs, the recipe wants 6"):
         encode(replace(parts, count=6), ALONE)
+
+
+def test_latents_say_what_share_of_their_voxels_is_of_a_finding(trained: LatentsRecipe, tmp_path: Path) -> None:
+    drawn = Data(shape=(32, 32, 16), spacing=(10.0, 10.0, 20.0), kinds=("pleural_effusion",))
+    encode(replace(trained, out=str(tmp_path), count=5, held_out=0, data=drawn), ALONE)
+    studies = data.studies(drawn, "train")
+    for n in range(5):
+        marked = studies.study(n).marked.float()
+        row = Shards(tmp_path / "train")[n]["marked"]
+        assert row.shape == (1, 16, 16, 8)
+        assert row.astype(float).sum() * 8 == pytest.approx(float(marked.sum()), rel=1e-3)
+        assert (row > 0).any() == bool(studies.words(n)[1])
+    unmarked = tiny_runs.recipe("unet", tmp_path / "unet", tiny_runs.written_latents(tmp_path / "plain"))
+    with pytest.raises(BadInput, match="where findings were drawn"):
+        tiny_runs.run(replace(unmarked, loss=FlowLoss(finding=8.0)))  # type: ignore[arg-type]
 
 
 def test_a_trained_unet_opens_in_the_engine_with_its_scale_factor(trained: LatentsRecipe, tmp_path: Path) -> None:

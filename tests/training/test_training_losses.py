@@ -86,6 +86,23 @@ def test_finished_weights_hear_a_plain_report_as_loudly_as_they_learned_it() -> 
     assert not torch.allclose(learning.unet(x, torch.full((2,), 300.0), report, *others), learned, atol=1e-3)
 
 
+def test_a_finding_counts_more_where_it_was_drawn_and_its_report_is_told() -> None:
+    unet = UNet(checked(UNetSizes, tiny_runs.UNET, "tiny"))
+    batch = {"latent": torch.randn(2, *tiny_runs.LATENT), "noise": torch.randn(2, *tiny_runs.LATENT),
+             "context": torch.randn(2, 1, 6), "spacing": torch.ones(2, 3), "uniform": torch.tensor([0.3, 0.6]),
+             "dropped": torch.tensor([False, True]), "marked": torch.zeros(2, 1, *tiny_runs.LATENT[1:])}
+    batch["marked"][:, :, :4] = 0.5
+
+    def loss(finding: float) -> float:
+        return float(text2ct_unet.UNetTurn(unet, 1.0, FlowLoss(finding=finding))(batch, 0)["loss"].detach())
+
+    told = {name: tensor[:1] for name, tensor in batch.items()}
+    step = text2ct_unet.flow_step(unet, *(told[name] for name in ("latent", "context", "spacing", "uniform", "noise",
+                                                                  "dropped")))
+    there = (step.output - (told["latent"] - told["noise"])).abs()[:, :, :4].mean().detach()
+    assert loss(8.0) - loss(0.0) == pytest.approx(8 * 0.5 * float(there) / 4, rel=1e-4)
+
+
 def test_every_tenth_report_is_dropped_and_never_a_held_out_one(tmp_path: Path) -> None:
     folder = tiny_runs.written_latents(tmp_path)
     train = text2ct_unet.LatentExamples(folder, 0, "train", 0.1)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from text2ct.engines.text2ct import weights
@@ -40,6 +41,7 @@ class StudyExamples(Examples):
         study, sizes = self.source.study(index), self.recipe.sizes
         latent = [sizes.vae.latent_channels, *(n // sizes.vae.factor for n in study.image.shape[1:])]
         return {"image": study.image, "ids": self.ids(study.report),
+                "marked": functional.avg_pool3d(study.marked.float(), sizes.vae.factor),
                 "noise": noise(dice(self.recipe.data.seed, self.split, index), latent)}
 
 
@@ -78,5 +80,7 @@ def _rows(recipe: LatentsRecipe, examples: Examples, numbers: range, vae: VAE, t
                 mean, deviation = vae.encode(batch["image"])
             latents = (mean.float() + deviation.float() * batch["noise"]).cpu().numpy().astype(recipe.kind)
             contexts = text(batch["ids"]).cpu().numpy()
-        for latent, context in zip(latents, contexts, strict=True):
-            yield {"latent": latent, "context": context, "spacing": np.asarray(recipe.data.spacing, np.float32)}
+            marked = batch["marked"].cpu().numpy().astype(np.float16)
+        spacing = np.asarray(recipe.data.spacing, np.float32)
+        for latent, context, where in zip(latents, contexts, marked, strict=True):
+            yield {"latent": latent, "context": context, "marked": where, "spacing": spacing}

@@ -46,8 +46,12 @@ class FlowStep:
 
 
 def flow_step(unet: UNet, clean: Tensor, context: Tensor, spacing: Tensor, uniform: Tensor, noise: Tensor,
-              dropped: Tensor, distance: str = "l1", modality: Tensor | None = None) -> FlowStep:
-    """The loss for scaled latents (B, C, X, Y, Z), reports (B, 1, W), spacings in mm, and given draws."""
+              dropped: Tensor, distance: str = "l1", modality: Tensor | None = None,
+              weight: Tensor | None = None) -> FlowStep:
+    """The loss for scaled latents (B, C, X, Y, Z), reports (B, 1, W), spacings in mm, and given draws.
+
+    `weight` (B, 1, X, Y, Z) says how much each place counts; the published loss has none.
+    """
     times = rectified_flow.training_times(uniform, clean.shape[2:])
     noisy = rectified_flow.noised(clean, noise, times)
     told = torch.where(dropped[:, None, None], 0.0, context)
@@ -55,7 +59,8 @@ def flow_step(unet: UNet, clean: Tensor, context: Tensor, spacing: Tensor, unifo
     output = unet(noisy, times, told, spacing * SPACING_SCALE, labels)
     target = rectified_flow.velocity_target(clean, noise)
     measure = functional.l1_loss if distance == "l1" else functional.mse_loss
-    return FlowStep(times, noisy, output, measure(output.float(), target))
+    error = measure(output.float(), target, reduction="none")
+    return FlowStep(times, noisy, output, (error if weight is None else error * weight).mean())
 
 
 def scale_of(latents: Tensor) -> float:
@@ -69,15 +74,20 @@ class UNetTurn(Turn):
     def __init__(self, unet: UNet, scale_factor: float, loss: FlowLoss) -> None:
         super().__init__()
         self.unet = unet
-        self.distance = loss.distance
+        self.distance, self.finding = loss.distance, loss.finding
         self.loudness = math.sqrt(unet.sizes.context_width) if loss.loud else 1.0
         self.register_buffer("scale_factor", torch.tensor(scale_factor))
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         clean = batch["latent"] * cast(Tensor, self.scale_factor)
         done = flow_step(self.unet, clean, batch["context"] * self.loudness, batch["spacing"],
-                         batch["uniform"], batch["noise"], batch["dropped"], self.distance)
+                         batch["uniform"], batch["noise"], batch["dropped"], self.distance,
+                         weight=self._weight(batch) if self.finding else None)
         return {"loss": done.loss}
+
+    def _weight(self, batch: Batch) -> Tensor:
+        """Without a report nothing is looked for anywhere: such an example counts evenly."""
+        return 1 + self.finding * batch["marked"] * ~batch["dropped"][:, None, None, None, None]
 
     def finished(self, state: State) -> list[Weights]:
         tensors = {name: tensor * self.loudness if name.endswith(_FROM_REPORT) else tensor
@@ -98,7 +108,8 @@ class LatentExamples(Examples):
         row = self.shards[turn(index, len(self.shards), self.seed if self.split == "train" else None)]
         latent = torch.from_numpy(row["latent"]).float()
         rng = dice(self.seed, self.split, index)
-        return {"latent": latent, "context": torch.from_numpy(row["context"]).float(),
+        marked = {"marked": torch.from_numpy(row["marked"]).float()} if "marked" in row else {}
+        return {**marked, "latent": latent, "context": torch.from_numpy(row["context"]).float(),
                 "spacing": torch.from_numpy(row["spacing"]).float(),
                 "uniform": torch.tensor(rng.random(), dtype=torch.float32),
                 "dropped": torch.tensor(rng.random() < self.drop), "noise": noise(rng, latent.shape)}
@@ -147,3 +158,6 @@ def _check(examples: LatentExamples, recipe: UNetRecipe) -> None:
         raise BadInput(f"The shards hold latents of {shape} and reports of {width} numbers; the model wants "
                        f"{sizes.in_channels} channels, axes in multiples of {sizes.factor} and {sizes.context_width} "
                        "numbers. Change [model], or write the shards again.")
+    if recipe.loss.finding and "marked" not in first:
+        raise BadInput("The shards do not say where findings were drawn; say finding = 0 in [loss], or write the "
+                       "shards again.")
