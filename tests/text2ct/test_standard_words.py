@@ -26,6 +26,26 @@ def test_findings_are_one_short_sentence_each() -> None:
         "left consolidation in left lower lobe .")
 
 
+@pytest.mark.parametrize(("report", "said"), [
+    ("Severe emphysema.", "large bilateral emphysema ."), ("Pleural effusion.", "bilateral pleural effusion ."),
+    ("Pneumothorax.", "right pneumothorax ."), ("Severe cardiomegaly.", "large cardiomegaly ."),
+    ("Ground-glass opacity in the lingula.", "ground glass left lung opacity in lingula .")])
+def test_a_side_that_a_report_leaves_open_is_said_as_the_phantom_draws_it(report: str, said: str) -> None:
+    assert words(report) == said
+
+
+def test_no_finding_is_said_in_a_form_that_no_training_has_heard() -> None:
+    def form(sentence: str) -> tuple[bool, ...]:
+        return tuple(word in sentence.split() for word in ("left", "right", "bilateral", "glass", "in"))
+
+    rng = np.random.default_rng(2)
+    heard = {(f.kind, form(standard_words([f], KINDS)[0])) for _ in range(3000) for f in random_findings(rng, KINDS)}
+    for kind in KINDS:
+        for lobe in ((), ("RUL",), ("LLL",), ("RUL", "LLL")):
+            if not lobe or kind in ("consolidation", "lung_opacity", "atelectasis", "emphysema"):
+                assert (kind, form(standard_words([Finding(kind, lobe=lobe)], KINDS)[0])) in heard
+
+
 @pytest.mark.parametrize("report", ["Normal chest CT.", "No pneumothorax, no effusion.", "Possible pneumothorax.",
                                     "18 mm nodule in the right upper lobe."])
 def test_what_is_denied_or_doubted_or_of_another_kind_is_not_said(report: str) -> None:

@@ -3,7 +3,9 @@
 The rules of `text2ct.report` understand many phrasings, negations and typing errors; a small
 text tower would have to learn them all. So small weights read this instead: the findings that
 are present, one short sentence each, always in the same order and in the same words. What the
-weights cannot draw is left out here and handed back, so that it can be said.
+weights cannot draw is left out here and handed back, so that it can be said. What a report
+leaves open and every example of the training said (a side, the density of an opacity) is
+said here as the phantom draws it: the weights have never heard a sentence without it.
 
 These words are few enough to be tokens themselves: the lexicon of some kinds of finding numbers
 them, and its last two numbers mark begin and end, as in the published vocabulary.
@@ -20,6 +22,7 @@ from ...report.vocabulary import KINDS
 from ...report.words import LOBE_NAMES
 
 _NORMAL = "normal chest ."
+_ONE_SIDED = ("pneumothorax",)  # and right, where no side is stated
 
 
 def standard_words(findings: Sequence[Finding], kinds: Sequence[str]) -> tuple[str, tuple[Finding, ...]]:
@@ -34,10 +37,21 @@ def standard_words(findings: Sequence[Finding], kinds: Sequence[str]) -> tuple[s
 def _sentence(finding: Finding) -> str:
     kind = KINDS[finding.kind]
     lobes = [LOBE_NAMES[(lobe,)][0] for lobe in finding.lobe]
-    density = finding.density if finding.density in kind.densities else None
-    parts = (finding.severity, density, finding.side, kind.title.lower(),
+    usual = kind.densities[0] if len(kind.densities) == 1 else None
+    density = finding.density if finding.density in kind.densities else usual
+    parts = (finding.severity, density, _side(finding) if kind.sided else finding.side, kind.title.lower(),
              " and ".join(lobes) and f"in {' and '.join(lobes)}")
     return " ".join(part for part in parts if part) + " ."
+
+
+def _side(finding: Finding) -> Side:
+    """The side that a finding states, by itself or by its lobes; else the one that the phantom would take."""
+    if finding.side is not None:
+        return finding.side
+    sides: set[Side] = {"right" if lobe.startswith("R") else "left" for lobe in finding.lobe}
+    if len(sides) == 1:
+        return sides.pop()
+    return "right" if not sides and finding.kind in _ONE_SIDED else "bilateral"
 
 
 def lexicon(kinds: Sequence[str]) -> tuple[str, ...]:
