@@ -38,7 +38,8 @@ class GenerateCT:
     """A CT from a report. With `base`, the report's findings drawn into that CT.
 
     `by_rule`: findings that the weights leave to rules are drawn into what they made.
-    `sampler`, `solver` and `precision` are the engine's own choice where empty. `lossy` names
+    `sampler`, `solver` and `precision` are the engine's own choice where empty; the sampler
+    "published" is the authors' way to the end, their decoding included. `lossy` names
     what may change the picture to save time: deep features used twice (cache), guidance in
     the middle of the way only (interval), half the steps by a better solver (fewer). With
     `best_of`, so many seeds from `seed` on are begun, and the CT that shows most is kept.
@@ -124,11 +125,15 @@ class InsertLesion:
         if self.organ and self.organs is None:
             said.append(f"The organ '{self.organ}' is named, but no organ labels are given; give them too.")
         elif self.organ and self.organs and self.organ not in {s.name for s in self.organs.segments}:
-            said.append(f"The organ labels have no segment '{self.organ}'.")
+            names = [segment.name for segment in self.organs.segments]
+            said.append(f"The organ labels have no segment '{self.organ}'; they have {', '.join(names[:6])}"
+                        f"{' and more' if len(names) > 6 else ''}.")
         if not 1 <= self.candidates <= MAX_CANDIDATES:
             said.append(f"{self.candidates} candidates are impossible; give between 1 and {MAX_CANDIDATES}.")
         if self.parts == "paint" and self.mask is None:
             said.append("To paint only, a lesion mask is needed; give one, or ask for both.")
+        if self.parts == "mask" and self.mask is not None:
+            said.append("A lesion mask is given and nothing but a mask is wanted; leave it out, or ask for both.")
         return said
 
 

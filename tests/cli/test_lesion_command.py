@@ -81,6 +81,22 @@ def test_growth_ends_in_a_folder_for_each_day_with_the_volumes_of_its_law(ct: Pa
     assert second["ledger"][1]["value"] == pytest.approx(2 * first["ledger"][1]["value"], rel=0.02)
     for day in ("day-0", "day-100"):
         assert text2ct("verify", tmp_path / "out" / day).returncode == 0
+    account = json.loads((tmp_path / "out/account.json").read_text())
+    assert account["request"]["growth"] == {"doubling_days": 100.0, "limit_ml": None, "days": [0.0, 100.0]}
+    assert (account["provenance"]["engine"], account["request"]["lesion"]["parts"]) == ("phantom", "both")
+
+
+def test_growth_replaces_its_own_folder_and_no_other(ct: Path, tmp_path: Path) -> None:
+    def grow(*days: object) -> subprocess.CompletedProcess[str]:
+        return text2ct("lesion", "-i", ct, *PLACE, "--growth", 100, "--days", *days, "-o", tmp_path / "out", "-q",
+                       "--overwrite")
+
+    assert grow(0).returncode == 0
+    assert grow(50).returncode == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["account.json", "day-50"]
+    (tmp_path / "out/day-50/mine.txt").write_text("keep")
+    one_sentence(grow(0), 2, "more than a result of text2ct")
+    assert (tmp_path / "out/day-50/mine.txt").read_text() == "keep"
 
 
 def test_a_mask_alone_becomes_a_segmentation_of_the_series_it_was_drawn_on(ct: Path, tmp_path: Path) -> None:
@@ -97,7 +113,9 @@ def test_a_mask_alone_becomes_a_segmentation_of_the_series_it_was_drawn_on(ct: P
     (["--growth", 100], "belong together"), (["--limit-ml", 5], "bounds a growth"),
     (["--growth", 100, "--days", 0, 1, "--parts", "mask"], "leave out --table"),
     (["--growth", 100, "--days", 0, 0], "named twice"),
-    (["--growth", 100, "--days", 0, 100_000], "outgrow"),
+    (["--growth", 100, "--days", 0, 100_000], "outgrow"), (["--growth", 1, "--days", 0, 1100], "outgrow"),
+    (["--growth", 0, "--days", 1], "cannot double in 0 days"), (["--growth", 9, "--days", "nan"], "nan is no day"),
+    (["--growth", 9, "--days", 1, "--limit-ml", "inf"], "inf is no volume"),
     (["--engine", "lesiondiffusion", "--candidates", 99], "99 candidates are impossible")])
 def test_options_that_do_not_go_together_are_refused_in_one_line(options: list[object], said: str, ct: Path,
                                                                  tmp_path: Path) -> None:

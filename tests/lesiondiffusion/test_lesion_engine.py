@@ -19,7 +19,7 @@ from text2ct.errors import BadRequest, Cancelled, Unavailable, WeightsError
 from text2ct.geometry import Box
 from text2ct.provenance import ALTERED
 from text2ct.requests import CancelToken, InsertLesion, Progress, Result, from_json, to_json
-from text2ct.volume import CTVolume, LabelVolume, Segment
+from text2ct.volume import CTVolume, LabelVolume, Segment, numbered_segments
 
 Put = Callable[..., Result]
 
@@ -89,6 +89,16 @@ def test_of_two_segments_that_the_networks_know_by_one_number_the_named_one_hold
         assert not (lesion & ~organs.mask(organ)).any()
 
 
+def test_an_organ_without_a_name_is_called_by_its_number(put: Put, body: CTVolume, liver: LabelVolume) -> None:
+    numbered = LabelVolume(liver.voxels, body.affine, numbered_segments(liver.voxels), "organs")
+    result = put(organs=numbered, organ="label 5", parts="mask")
+    assert (numbered.voxels == 5)[lesion_of(result)].all()
+    assert any("read as numbers of TotalSegmentator v1" in note for note in result.notes)
+    assert result.labels[0] == put(organs=liver, organ="liver", parts="mask").labels[0]
+    with pytest.raises(BadRequest, match="no segment 'liver'; they have label 3, label 5"):
+        put(organs=numbered, organ="liver")
+
+
 def test_a_whole_lung_holds_a_lesion_too(put: Put, body: CTVolume, liver: LabelVolume) -> None:
     organs = LabelVolume(liver.voxels, body.affine, (Segment(5, "right lung", (0.5, 0.5, 0.5)),), "organs")
     assert organs.mask("right lung")[lesion_of(put(organs=organs, organ="right lung", parts="mask"))].all()
@@ -104,6 +114,31 @@ def test_a_mask_of_the_user_is_painted_as_it_is(put: Put, body: CTVolume) -> Non
     assert (result.ct.voxels != body.voxels)[drawn > 0].mean() > 0.9
     with pytest.raises(BadRequest, match="mask is empty"):
         put(mask=LabelVolume(np.zeros(body.shape, np.uint8), body.affine), parts="paint")
+
+
+def test_a_mask_in_pieces_too_far_apart_for_one_crop_is_refused(put: Put, body: CTVolume) -> None:
+    drawn = np.zeros(body.shape, np.uint8)
+    drawn[15:18, 14:17, 12:15] = drawn[19:22, 14:17, 12:15] = 1
+    assert put(mask=LabelVolume(drawn, body.affine), parts="paint").ct is not None
+    wide = CTVolume(body.voxels, body.affine @ np.diag([6.0, 6.0, 6.0, 1.0]))
+    with pytest.raises(BadRequest, match="has 2 pieces, too far apart"):
+        put(wide, mask=LabelVolume(drawn, wide.affine), parts="paint")
+    drawn[18:19, 14:17, 12:15] = 1
+    done = put(wide, mask=LabelVolume(drawn, wide.affine), parts="paint")
+    assert any("larger than LINet can see at once" in note for note in done.notes)
+
+
+def test_a_mask_alone_is_not_asked_for_with_a_mask(put: Put, liver: LabelVolume) -> None:
+    with pytest.raises(BadRequest, match="leave it out, or ask for both"):
+        put(mask=liver, parts="mask")
+
+
+def test_a_box_between_the_voxels_is_refused_before_anything_is_drawn(put: Put, body: CTVolume) -> None:
+    steps: list[Progress] = []
+    middle = body.grid.to_ras([15.5, 18.5, 15.5]).tolist()
+    with pytest.raises(BadRequest, match="No voxel of the CT lies in the box"):
+        put(where=Box((middle[0], middle[1], middle[2]), (0.4, 0.4, 0.4)), progress=steps.append)
+    assert not any("drawing" in step.stage for step in steps)
 
 
 def test_the_same_seed_gives_the_same_voxels_and_another_seed_others(put: Put) -> None:
@@ -188,7 +223,7 @@ def test_missing_weights_and_a_missing_vocabulary_are_named_with_the_way_to_get_
         put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXT2CT_HOME", str(tmp_path))
     with pytest.raises(WeightsError, match=r"text2ct weights import LMNet\.ckpt"):
-        put()
+        put(weights="published")
     tiny_weights.install()
     next(tmp_path.rglob("vocab.txt")).unlink()
     with pytest.raises(WeightsError, match="hf download microsoft/BiomedCLIP"):

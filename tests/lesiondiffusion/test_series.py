@@ -104,7 +104,8 @@ HEAD = "r,a,s,x,y,z\n"
     (HEAD + "900,0,0,5,5,5\n", "Row 1.*outside the CT"), (HEAD + "0,0,nan,5,5,5\n", "not a number"),
     ("r,a,s,x,y,z,seed\n0,0,0,9,9,9,-1\n", "column 'seed' '-1' is no whole number"),
     ("r,a,s,x,y,z,lesion location\n0,0,0,9,9,9,soul\n", "Row 1.*'soul' is no organ"),
-    ("r,a,s,x,y,z,CT value\n0,0,0,9,9,9,dark\n", "Row 1.*'dark' has no number")])
+    ("r,a,s,x,y,z,CT value\n0,0,0,9,9,9,dark\n", "Row 1.*'dark' is not understood"),
+    ("r,a,s,x,y,z\n1.25,1.25,0,0.4,0.4,0.4\n", "Row 1.*between the voxels")])
 def test_a_wrong_table_is_refused_with_its_row(text: str, said: str, tmp_path: Path, body: CTVolume) -> None:
     (tmp_path / "lesions.csv").write_text(text)
     with pytest.raises(BadInput, match=said):

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from text2ct.engines import catalog
-from text2ct.engines.lesiondiffusion.attributes import Surroundings, asked, completed, size_ml, size_share
+from text2ct.engines.lesiondiffusion.attributes import Surroundings, asked, check_asked, completed
 from text2ct.engines.lesiondiffusion.organs import V1, V2, as_v1, number_of
+from text2ct.engines.lesiondiffusion.quantities import size_ml, size_share
 from text2ct.engines.lesiondiffusion.report_file import (
     Entry,
     StructuredReport,
@@ -172,11 +173,34 @@ def test_what_was_said_stands_and_words_of_the_text_fill_in() -> None:
 
 
 def test_a_size_is_a_word_a_volume_or_diameters() -> None:
-    assert size_share({}) == 1.0
-    assert size_share({"size": "small"}) == 0.5
-    assert size_ml({"size": "2.5 ml"}) == 2.5
-    assert size_ml({"size": "2 cm"}) == pytest.approx(4.19, abs=0.01)
-    assert size_ml({"size": "[[20 10 10]] pixel,"}) == pytest.approx(1.047, abs=0.001)
+    assert size_share("") == 1.0
+    assert size_share("Small,") == 0.5
+    ball = {"2.5 ml": 2.5, "2,5 ml": 2.5, "3 cc": 3.0, "2 cm3": 2.0, "1500 mm³": 1.5, "2 cm": 4.189, "20mm": 4.189,
+            "[[20 10 10]] pixel,": 1.047, "20 x 10 x 10 mm": 1.047, "20 × 10 mm": 1.047}
+    assert {text: round(size_ml(text) or 0, 3) for text in ball} == ball
+    assert size_ml("medium") is None
+
+
+@pytest.mark.parametrize("attribute", [("size", "tiny"), ("size", "-5 ml"), ("size", "0 ml"), ("size", "20"),
+                                       ("size", "2 5 ml"), ("CT value", "soft"), ("CT value", "20 to 40 HU")])
+def test_a_quantity_that_cannot_be_understood_is_refused_with_an_example(attribute: tuple[str, str]) -> None:
+    with pytest.raises(BadRequest, match="is not understood; write"):
+        check_asked((attribute,), "")
+
+
+@pytest.mark.parametrize(("text", "hu"), [
+    ("\u221250 HU", -50.0), ("35,5 HU", 35.5), ("- 600", -600.0), ("+40HU,", 40.0),
+    ("Mean density of the lesion region is approximately -12.5 HU,", -12.5)])
+def test_a_ct_value_is_read_as_people_write_it(text: str, hu: float) -> None:
+    said, _ = asked((("CT value", text),), "")
+    assert dict(completed(said, 5, seen()))["CT value"] == f"{hu} HU,"
+
+
+def test_a_calcification_is_heard_in_free_words_too_but_not_a_denied_one() -> None:
+    assert asked((), "A calcified nodule.")[0]["CT value"] == "500 HU"
+    assert asked((("Density", "calcified"),), "")[0]["CT value"] == "500 HU"
+    assert "CT value" not in asked((), "A non-calcified nodule.")[0]
+    assert "CT value" not in asked((("density", "hypodense"),), "calcified")[0]
 
 
 def test_tokens_are_those_of_the_networks() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from ..engines import catalog
@@ -90,6 +91,13 @@ def _check_options(args: argparse.Namespace) -> None:
         raise BadInput("--table draws a mask for each row; leave --mask out, or paint the lesions one by one.")
     if (args.growth is None) != (args.days is None):
         raise BadInput("--growth and --days belong together; write for example --growth 120 --days 0 90 180.")
+    if args.growth is not None and not (math.isfinite(args.growth) and args.growth):
+        raise BadInput(f"A lesion cannot double in {args.growth:g} days; write for example --growth 120, or --growth "
+                       "-120 for one that halves.")
+    wrong = [day for day in args.days or () if not math.isfinite(day)]
+    if wrong or (args.limit_ml is not None and not 0 < args.limit_ml < math.inf):
+        raise BadInput(f"{wrong[0] if wrong else args.limit_ml:g} is no "
+                       f"{'day' if wrong else 'volume'} that a lesion can have; give a number.")
     if args.limit_ml is not None and args.growth is None:
         raise BadInput("--limit-ml bounds a growth; add --growth and --days.")
     if args.growth is not None and (args.table or args.parts == "mask" or args.mode == "published"):

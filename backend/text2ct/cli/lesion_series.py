@@ -1,7 +1,8 @@
 """More than one lesion by one command: those of a table in one CT, and one lesion at several times.
 
 A table ends in one result: the CT with all lesions, a segment each, and the size of each
-in the ledger. Times end in a folder with a result for each day. Both are judged as a
+in the ledger. Times end in a folder with a result for each day, and an account of how the lesion was
+drawn and by which law it grows. Both are judged as a
 whole before anything is painted, and written only when all is done.
 """
 
@@ -12,12 +13,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..account import ledger_lines
+from ..account import account_of, ledger_lines, write_account
 from ..errors import BadInput
 from ..formats.atomic import replacing_folder
 from ..plain import to_plain
 from ..provenance import text_sha256
 from ..requests import InsertLesion, Result
+from ..verify import ACCOUNT
 from .console import Console
 from .outputs import fill_folder, names_a_file, write_result
 
@@ -42,7 +44,7 @@ def from_table(args: argparse.Namespace, like: InsertLesion, run: Run, console: 
     notes = tuple(f"Lesion {n}: {note}" for n, result in enumerate(results, 1) for note in result.notes)
     made = replace(results[-1].provenance, seed=results[0].provenance.seed,
                    base_digest=results[0].provenance.base_digest,
-                   report_sha256=text_sha256("\n".join(request.text for request in requests)))
+                   report_sha256=text_sha256("\n".join(request.text for request in requests if request.text)))
     asked = {"task": like.task, "lesions": [to_plain(request) for request in requests]}
     write_result(args, asked, Result(made, ct, (lesions,), _sizes(lesions), notes=notes), console)
 
@@ -55,10 +57,14 @@ def growing(args: argparse.Namespace, request: InsertLesion, run: Run, console: 
         raise BadInput("--growth makes a CT for each day; give a folder to -o.")
     if len(set(args.days)) != len(args.days):
         raise BadInput("A day is named twice in --days; name each once.")
-    first = request.mask or run(replace(request, parts="mask")).labels[0]
+    drawn = None if request.mask is not None else run(replace(request, parts="mask"))
+    first = request.mask if drawn is None else drawn.labels[0]
+    assert first is not None
     requests = at_days(request, first, args.days, Law(args.growth, args.limit_ml))
     names = [f"day-{day:g}" for day in args.days]
     told: list[dict[str, Any]] = []
+    for note in drawn.notes if drawn else ():
+        console.line(note)
     with replacing_folder(args.output, args.overwrite) as folder:
         for name, one in zip(names, requests, strict=True):
             console.note(name)
@@ -70,6 +76,9 @@ def growing(args: argparse.Namespace, request: InsertLesion, run: Run, console: 
                          "notes": list(result.notes), "files": [str(args.output / name / file) for file in files]})
             for line in [name, *result.notes, *ledger_lines(result)]:
                 console.line(line)
+        law = {"doubling_days": args.growth, "limit_ml": args.limit_ml, "days": args.days}
+        asked = {"task": request.task, "growth": law, "lesion": to_plain(request)}
+        write_account(account_of(asked, replace(drawn or result, ct=None), {}), folder / ACCOUNT)
     console.line(f"SYNTHETIC results in {args.output}: {', '.join(names)}")
     console.data(told)
 

@@ -26,6 +26,7 @@ from .console import Console
 
 T = TypeVar("T")
 _FILE_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr")
+_DAY = re.compile(r"day-[-+.\de]+")
 _NAMES = {"ct.nii.gz", "labels.seg.nrrd", "dicom", "organs.dcm", "lesion.dcm", "lesions.dcm", "sheet.png", ACCOUNT}
 
 
@@ -79,11 +80,17 @@ def _check_folder(path: Path, overwrite: bool) -> None:
     if path.resolve() == Path.cwd():
         raise BadInput("The current folder cannot be the result; name a new folder in it.")
     if path.is_dir() and any(path.iterdir()):
-        account = read_account(path / ACCOUNT)
-        ours = account is not None and account_is_unchanged(account) and {p.name for p in path.iterdir()} <= _NAMES
+        ours = _is_ours(path)
         if not (ours and overwrite):
             hint = "--overwrite replaces it" if ours else "it holds more than a result of text2ct"
             raise BadInput(f"The folder {path} is not empty; name a new one ({hint}).")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder holds a result of ours, or results of some days, and nothing else."""
+    account = read_account(folder / ACCOUNT)
+    return account is not None and account_is_unchanged(account) and all(
+        one.name in _NAMES or (_DAY.fullmatch(one.name) is not None and _is_ours(one)) for one in folder.iterdir())
 
 
 def write_result(args: argparse.Namespace, request: Request | Mapping[str, Any], result: Result,

@@ -56,7 +56,7 @@ _LESION = WeightSet(
         WeightFile("linet", "LINet.ckpt", 1_966_957_156, "lesiondiffusion-linet", wrappers=("state_dict",),
                    scalars=("epoch", "global_step"), optional=_UNSAMPLED),
         WeightFile("vq", "VQ.ckpt", 142_174_452, "lesiondiffusion-vq", wrappers=("state_dict",),
-                   scalars=("epoch", "global_step"), optional=("loss.",)),
+                   scalars=("epoch", "global_step"), optional=("loss.",), spare=True),
     ), notes="The authors share these files by a link in their repository (HengruiTianSJTU/LesionDiffusion); "
              "fetch them there and bring them in with 'text2ct weights import'.")
 

@@ -72,7 +72,8 @@ class WeightFile:
     `manifest` names the list of expected tensors in the package data. `wrappers`
     are keys under which the state dict may stand (the bare dict is accepted too);
     `scalars` are single values kept beside the tensors. Tensors whose names begin
-    with one of `optional` may be absent and are not kept.
+    with one of `optional` may be absent and are not kept. An engine does without a
+    `spare` file: the authors give it, and another of the set holds the same.
     """
 
     name: str
@@ -83,6 +84,7 @@ class WeightFile:
     wrappers: tuple[str, ...] = ()
     scalars: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    spare: bool = False
 
 
 @dataclass(frozen=True)

@@ -117,8 +117,8 @@ def place(engine: Engine, weights_id: str, file: str) -> Place:
 
 
 def present(engine: Engine, weights: WeightSet) -> bool:
-    """Whether all files of a weight set are on this machine."""
-    return all(Place(engine, weights, entry).record() is not None for entry in weights.files)
+    """Whether all files of a weight set that its engine reads are on this machine."""
+    return all(Place(engine, weights, entry).record() is not None for entry in weights.files if not entry.spare)
 
 
 def meant(engine: Engine, weights_id: str) -> str:

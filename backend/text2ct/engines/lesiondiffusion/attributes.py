@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ...errors import BadRequest
 from .crops import Mask
 from .organs import HOLLOW, is_lung, name_of, number_of
+from .quantities import size_ml, stated_hu
 from .report_file import Attributes
 from .tokens import IN_LUMEN, IN_WALL, INSIDE, PROTRUDING
 from .vocabulary import (
@@ -30,7 +31,6 @@ from .vocabulary import (
     NEIGHBOURS,
     SHAPE,
     SIZE,
-    SIZES,
     SURFACE,
     VARIATIONS,
     choices,
@@ -45,6 +45,7 @@ _CLOSE = 0.03  # of the lesion's surroundings in other organs
 _OFFSETS = {"low density lesion,": -35.0, "high density lesion,": 50.0, "mixed-density lesion,": -20.0}
 _LUNG_TISSUE = 35.0  # a lesion of the lung is told from soft tissue, not from air
 _CALCIFIED, _CALCIFIED_HU = "calcif", "500 HU"
+_NOT_DENIED = r"(?<!\bno )(?<!\bnot )(?<!\bnon )(?<!\bwithout )(?<![\w-])"
 _FIXED = {"hypodense fluid-like lesion,": 10.0, "isodense soft tissue mass,": 35.0,
           "isodense soft tissue mass with peripheral low-density ground-glass opacity,": 10.0,
           "low-density ground-glass opacity,": -550.0}
@@ -71,19 +72,21 @@ def asked(attributes: Attributes, text: str) -> tuple[dict[str, str], list[str]]
             raise BadRequest(f"The attribute '{name}' is not known; there are {', '.join(FIELDS)}.")
         free = field in (LOCATION, SIZE, CT_VALUE)
         found[field] = value if free else trained(field, value)
-        if field == DENSITY and _CALCIFIED in value.lower():
-            found.setdefault(CT_VALUE, _CALCIFIED_HU)
         if not free and not known(field, value):
             said.append(f"The networks were not trained on '{value}' as {field}; they read it as it is written.")
-    return {**_spoken(text, found), **found}, said
+    heard = {**_spoken(text, found), **found}
+    stated = [value for name, value in attributes if fields.get(name.lower().strip()) == DENSITY]
+    if any(_calcified(words, heard) for words in (*stated, text)):
+        heard.setdefault(CT_VALUE, _CALCIFIED_HU)
+    return heard, said
 
 
 def check_asked(attributes: Attributes, text: str) -> None:
     """Refuse words that could not be used, before anything is loaded or painted."""
     said, _ = asked(attributes, text)
     organ_asked(said)
-    if said.get(CT_VALUE):
-        _stated_hu(said[CT_VALUE])
+    size_ml(said.get(SIZE, ""))
+    stated_hu(said.get(CT_VALUE, ""))
 
 
 def completed(said: Mapping[str, str], organ: int, seen: Surroundings) -> Attributes:
@@ -97,7 +100,7 @@ def completed(said: Mapping[str, str], organ: int, seen: Surroundings) -> Attrib
         NEIGHBOURS: _neighbours(organ, seen), FEATURES: "", CAVITY: _cavity(organ, features, seen)}
     given = {field: value for field, value in said.items() if value and field not in (SIZE, LOCATION)}
     if CT_VALUE in given:
-        given[CT_VALUE] = _stated_hu(given[CT_VALUE])
+        given[CT_VALUE] = f"{stated_hu(given[CT_VALUE])} HU,"
     return tuple({**filled, **given}.items())
 
 
@@ -113,27 +116,6 @@ def organ_asked(said: Mapping[str, str]) -> int | None:
     return number
 
 
-def size_share(said: Mapping[str, str]) -> float | None:
-    """How much of the box's edges the lesion shall fill; None when the size was given in millilitres."""
-    word = said.get(SIZE, "full").strip(" ,").lower()
-    if word in SIZES:
-        return SIZES[word]
-    return None
-
-
-def size_ml(said: Mapping[str, str]) -> float | None:
-    """The wanted volume, from "2.5 ml", "20 mm" (a ball) or "[[23 18 24]] pixel" (an ellipsoid at 1 mm)."""
-    text = said.get(SIZE, "").lower()
-    numbers = [float(n) for n in re.findall(r"\d+(?:\.\d+)?", text)]
-    if not numbers or size_share(said) is not None:
-        return None
-    if "ml" in text:
-        return numbers[0]
-    edges = (numbers * 3)[:3] if len(numbers) in (1, 3) else (numbers + numbers[-1:])[:3]
-    scale = 10.0 if "cm" in text else 1.0
-    return float(np.pi / 6 * np.prod(edges) * scale**3 / 1000)
-
-
 def _spoken(text: str, found: Mapping[str, str]) -> dict[str, str]:
     """Values that free words name, for fields that no attribute names."""
     plain = " ".join(text.lower().split())
@@ -142,12 +124,17 @@ def _spoken(text: str, found: Mapping[str, str]) -> dict[str, str]:
         names = sorted(((name, choice) for choice in choices(field) for name in choice.names),
                        key=lambda one: -len(one[0]))
         for name, choice in names:
-            denied = r"(?<!\bno )(?<!\bnot )(?<!\bnon )(?<!\bwithout )(?<![\w-])"
             if field not in found and name.strip() not in ("", "none") and re.search(
-                    rf"{denied}{re.escape(name)}(?![\w-])", plain):
+                    rf"{_NOT_DENIED}{re.escape(name)}(?![\w-])", plain):
                 heard[field] = choice.trained
                 break
     return heard
+
+
+def _calcified(words: str, heard: Mapping[str, str]) -> bool:
+    """Whether words name a calcification that the density does not speak against."""
+    dense = heard.get(DENSITY) in (None, "", trained(DENSITY, _CALCIFIED + "ied"))
+    return dense and re.search(_NOT_DENIED + _CALCIFIED, " ".join(words.lower().split())) is not None
 
 
 def _enhancement(seen: Surroundings) -> str:
@@ -160,19 +147,6 @@ def _ct_value(density: str, lung: bool, seen: Surroundings) -> str:
     tissue = _LUNG_TISSUE if lung else float(np.median(around))
     fixed = _FIXED.get(density)
     return f"{float(round(fixed if fixed is not None else tissue + _OFFSETS.get(density, 0.0)))} HU,"
-
-
-def stated_hu(text: str) -> float | None:
-    """The number of a CT value, where it has one."""
-    found = re.search(r"[-+]?\d+(?:\.\d+)?", text)
-    return float(found[0]) if found else None
-
-
-def _stated_hu(text: str) -> str:
-    number = stated_hu(text)
-    if number is None:
-        raise BadRequest(f"The CT value '{text}' has no number in it; write for example '35 HU'.")
-    return f"{number} HU,"
 
 
 def _neighbours(organ: int, seen: Surroundings) -> str:

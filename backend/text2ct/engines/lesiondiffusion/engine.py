@@ -55,7 +55,8 @@ def sampler_of(request: InsertLesion) -> Sampler:
         sampler = Sampler("ddim", request.steps or PUBLISHED.steps)
     else:
         sampler = Sampler("dpm++2m", request.steps or _STEPS[request.preset])
-    return sampler if sampler.plan else PUBLISHED
+    _ = sampler.plan
+    return sampler
 
 
 def _provenance(request: InsertLesion, weights: Weights, sampler: Sampler) -> Provenance:

@@ -25,10 +25,11 @@ def volume_after(volume_ml: float, days: float, doubling_days: float, limit_ml: 
         raise BadRequest("Growth needs a volume above zero, a doubling time other than zero, and a limit above the "
                          "volume.")
     rate = np.log(2) / doubling_days
-    if limit_ml is None:
-        return float(volume_ml * np.exp(rate * days))
-    room = np.log(limit_ml / volume_ml)
-    return float(limit_ml * np.exp(-room * np.exp(-rate * days / room)))
+    with np.errstate(over="ignore"):
+        if limit_ml is None:
+            return float(volume_ml * np.exp(rate * days))
+        room = np.log(limit_ml / volume_ml)
+        return float(limit_ml * np.exp(-room * np.exp(-rate * days / room)))
 
 
 def grown(mask: Mask, grid: Grid, factor: float, may: Mask | None = None) -> Mask:

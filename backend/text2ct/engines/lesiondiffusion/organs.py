@@ -73,9 +73,11 @@ def number_of(name: str) -> int | None:
     return None
 
 
-def known_number(name: str) -> int:
-    """The v1 number of an organ that a request names, or a sentence that it has none."""
+def number_in(labels: LabelVolume | None, name: str) -> int:
+    """The v1 number of the segment that a request names; labels without names are read as numbers."""
     number = number_of(name)
+    if labels is not None and _numbered(labels):
+        number = next((_bare(one, labels.segments) for one in labels.segments if one.name == name), number)
     if number is None:
         raise BadRequest(f"The networks do not know the organ '{name}'; give labels named as "
                          "TotalSegmentator names them, or leave the organ out.")
@@ -93,7 +95,7 @@ def is_lung(number: int) -> bool:
 def as_v1(labels: LabelVolume) -> tuple[NDArray[np.uint8], list[str]]:
     """The voxels with v1 numbers, and sentences on what could not be turned into them."""
     table = np.zeros(int(labels.voxels.max(initial=0)) + 1, np.uint8)
-    numbered = all(segment.name == f"label {segment.value}" for segment in labels.segments)
+    numbered = _numbered(labels)
     said, lost = [], []
     for segment in labels.segments:
         number = _bare(segment, labels.segments) if numbered else number_of(segment.name)
@@ -108,6 +110,10 @@ def as_v1(labels: LabelVolume) -> tuple[NDArray[np.uint8], list[str]]:
         said.append(f"The networks do not know these organs and saw nothing there: {', '.join(lost[:5])}"
                     + (f" and {len(lost) - 5} more." if len(lost) > 5 else "."))
     return table[labels.voxels], said
+
+
+def _numbered(labels: LabelVolume) -> bool:
+    return all(segment.name == f"label {segment.value}" for segment in labels.segments)
 
 
 def _is_v2(segments: Sequence[Segment]) -> bool:

@@ -21,20 +21,22 @@ from ...requests import InsertLesion, Watch
 from ...speed.lesion import quickened
 from ...volume import CTVolume, LabelVolume
 from . import drawing, networks, painting
-from .attributes import Surroundings, asked, completed, organ_asked, size_ml, size_share, stated_hu
+from .attributes import Surroundings, asked, completed, organ_asked
 from .crops import Mask
-from .organs import as_v1, known_number, name_of, number_of
+from .organs import as_v1, name_of, number_in, number_of
 from .previews import Preview, mask_preview, paint_preview
+from .quantities import size_ml, size_share, stated_hu
 from .report_file import Attributes
 from .sampling import Begun, Sampler, context_of, sample_latent, sample_mask, seeded
 from .tokens import linet_tokens, lmnet_tokens
 from .trail import Drawn, State, Trail
-from .vocabulary import CAVITY, CT_VALUE
+from .vocabulary import CAVITY, CT_VALUE, SIZE
 from .weight_files import Weights, batch_for_mask, bytes_for_mask, bytes_for_paint, check_memory
 from .working import Crop, Floats, crop_around, inside_box, inside_ellipsoid, reach, values_on
 
 _AORTA, _FEW = 7, 50
 _NEAR_VOXELS = 6
+_VOLUME_ERROR = 0.02
 _LUNG_HU = -350.0
 DRAW, PAINT = "drawing the lesion", "painting the lesion"
 _MOVED = "LINet painted the lesion; its HU as a whole were then moved to the mean that its density stands for."
@@ -78,7 +80,7 @@ def scene_of(request: InsertLesion) -> Scene:
     if request.organs is not None:
         organs, lost = as_v1(request.organs)
         notes += lost
-    organ = known_number(request.organ) if request.organ else None
+    organ = number_in(request.organs, request.organ) if request.organ else None
     if organs is not None and request.organs is not None and request.organ:
         # the networks know some segments by one number (a kidney and its cyst): the one that is named counts
         organs = np.where((organs == organ) & ~request.organs.mask(request.organ), np.uint8(0), organs)
@@ -99,21 +101,28 @@ def insert(request: InsertLesion, weights: Weights, sampler: Sampler, watch: Wat
     if trail.painting is not None and trail.painting.drawn is not None:
         drawn = trail.painting.drawn
     else:
-        drawn = given(scene) if request.mask is not None else draw(scene, weights, sampler, trail)
+        drawn = given(scene, weights.settings) if request.mask is not None else draw(scene, weights, sampler, trail)
     notes = (*scene.notes, *drawn.notes, *trail.notes)
     if request.parts == "mask":
         return Inserted(drawn.mask, None, drawn.attributes, notes)
     notes += (_MOVED,) if weights.settings.exact_hu else ()
+    crop = _paint_crop(scene.ct.grid, drawn.mask, weights.settings)
+    if crop.stretched > 1:
+        notes += (f"The lesion is larger than LINet can see at once; it worked at {crop.grid.spacing[0]:.1f} mm.",)
     ct = paint(scene, drawn, weights, sampler, trail)
     return Inserted(drawn.mask, ct, drawn.attributes, notes)
 
 
-def given(scene: Scene) -> Drawn:
+def given(scene: Scene, settings: networks.Settings) -> Drawn:
     """The mask of the user, and the attributes that fit what lies around it."""
     assert scene.request.mask is not None
     mask = np.not_equal(scene.request.mask.voxels, 0)
     if not mask.any():
         raise BadRequest("The lesion mask is empty; draw the lesion first.")
+    pieces = int(ndimage.label(mask, np.ones((3, 3, 3)))[1])
+    if pieces > 1 and _paint_crop(scene.ct.grid, mask, settings).stretched > 1:
+        raise BadRequest(f"The lesion mask has {pieces} pieces, too far apart to be painted at once; keep one of them, "
+                         "and paint the others one by one.")
     return Drawn(mask, completed(scene.said, scene.organ, _around(scene, scene.ct.grid, mask)), ())
 
 
@@ -121,23 +130,24 @@ def draw(scene: Scene, weights: Weights, sampler: Sampler, trail: Trail) -> Draw
     """LMNet's mask."""
     file, request, settings = weights.lmnet, scene.request, weights.settings
     assert file is not None
+    free = _free(scene)
     crop = crop_around(scene.ct.grid, request.box, settings.mask_crop, settings.mask_spacing_mm or settings.spacing_mm)
     check_memory(bytes_for_mask(file, crop.size), weights.device, "Drawing this lesion")
     hu = values_on(scene.ct.voxels, scene.ct.grid, crop.grid)
     organs = None if scene.organs is None else values_on(
         scene.organs, scene.ct.grid, crop.grid, nearest=True, outside=0.0).astype(np.uint8)
     place = drawing.place_for(crop, request.box, hu, organs, scene.organ, scene.confined)
-    share = size_share(scene.said) or 1.0
+    share = size_share(scene.said.get(SIZE, "")) or 1.0
     form = inside_ellipsoid(request.box, crop.grid, share)
     attributes = completed(scene.said, scene.organ, surroundings(scene, hu, form & place.allowed, organs))
     wanted = _wanted_voxels(scene, place, form, crop)
     raws = _candidates(scene, weights, place, attributes, sampler, trail, mask_preview(hu, place.allowed, crop))
     if settings.exact_volume:
         wanted_ml = wanted * crop.grid.voxel_ml
-        mask = _on_ct(scene, lambda grid, may: drawing.of_volume(raws, crop.grid, grid, may, wanted_ml))
-        return Drawn(mask, attributes, (_EXACT,))
+        mask = free.settled(lambda grid, may: drawing.of_volume(raws, crop.grid, grid, may, wanted_ml))
+        return Drawn(mask, attributes, (_volume_note(mask, scene.ct.grid, wanted_ml),))
     found = drawing.chosen(raws, place.allowed, wanted)
-    mask = _on_ct(scene, lambda grid, may: drawing.on_patient_grid(found.mask, crop.grid, grid, may))
+    mask = free.settled(lambda grid, may: drawing.on_patient_grid(found.mask, crop.grid, grid, may))
     return Drawn(mask, attributes, _draw_notes(crop, found, place))
 
 
@@ -145,8 +155,7 @@ def paint(scene: Scene, drawn: Drawn, weights: Weights, sampler: Sampler, trail:
     """The CT with the lesion in it."""
     file, ct, settings, mask = weights.linet, scene.ct, weights.settings, drawn.mask
     assert file is not None
-    box = box_around(LabelVolume(mask.astype(np.uint8), ct.affine))
-    crop = crop_around(ct.grid, box, settings.paint_crop, settings.spacing_mm)
+    crop = _paint_crop(ct.grid, mask, settings)
     check_memory(bytes_for_paint(file, crop.size), weights.device, "Painting this lesion")
     trail.watch.at("encoding the CT", 0, 1)
     seed = painting.seed_for(scene.request.seed, "paint")
@@ -175,19 +184,49 @@ def paint(scene: Scene, drawn: Drawn, weights: Weights, sampler: Sampler, trail:
     return painting.set_back(ct, mask, painted + level, untouched + level, crop, scene.request.seed, wanted)
 
 
-def _on_ct(scene: Scene, settled: Callable[[Grid, Mask], Mask]) -> Mask:
-    """The mask on the CT's voxels, in the box and, where one is named, in the organ."""
+def _paint_crop(grid: Grid, mask: Mask, settings: networks.Settings) -> Crop:
+    """What LINet sees of a lesion."""
+    box = box_around(LabelVolume(mask.astype(np.uint8), grid.affine))
+    return crop_around(grid, box, settings.paint_crop, settings.spacing_mm)
+
+
+@dataclass(frozen=True, eq=False)
+class Free:
+    """The voxels of the CT that a lesion may take: in the box and, where one is named, in the organ."""
+
+    whole: Grid
+    low: tuple[int, ...]
+    near: Grid
+    may: Mask
+
+    def settled(self, settle: Callable[[Grid, Mask], Mask]) -> Mask:
+        """A mask on the CT, made of what is made on the free voxels."""
+        mask = np.zeros(self.whole.shape, bool)
+        cut = tuple(slice(first, first + n) for first, n in zip(self.low, self.near.shape, strict=True))
+        mask[cut] = settle(self.near, self.may)
+        return mask
+
+
+def _free(scene: Scene) -> Free:
+    """Judged before anything is sampled: a box may lie between the voxels of a coarse CT."""
     low, high = scene.request.box.voxels_in(scene.ct.grid)
-    cut = tuple(map(slice, low, high))
     near = scene.ct.grid.window(low, high)
     may = inside_box(scene.request.box, near)
+    said = "No voxel of the CT lies in the box; move or enlarge it."
     if scene.confined and scene.organs is not None:
-        may &= scene.organs[cut] == scene.organ
+        may &= scene.organs[tuple(map(slice, low, high))] == scene.organ
+        said = "The box does not touch the organ that was named; move it there or name another organ."
     if not may.any():
-        raise BadRequest("No voxel of the CT lies in the box and the organ named; move or enlarge the box.")
-    mask = np.zeros(scene.ct.shape, bool)
-    mask[cut] = settled(near, may)
-    return mask
+        raise BadRequest(said)
+    return Free(scene.ct.grid, tuple(low), near, may)
+
+
+def _volume_note(mask: Mask, grid: Grid, wanted_ml: float) -> str:
+    """What was done to the volume, and whether it came out."""
+    made = float(mask.sum()) * grid.voxel_ml
+    if abs(made - wanted_ml) <= max(_VOLUME_ERROR * wanted_ml, grid.voxel_ml):
+        return _EXACT
+    return f"LMNet drew the form of the lesion; {made:.3g} of the {wanted_ml:.3g} ml that were wanted fit there."
 
 
 def _candidates(scene: Scene, weights: Weights, place: drawing.Place, attributes: Attributes, sampler: Sampler,
@@ -218,7 +257,7 @@ def _candidates(scene: Scene, weights: Weights, place: drawing.Place, attributes
 
 def _wanted_voxels(scene: Scene, place: drawing.Place, form: Mask, crop: Crop) -> int:
     """How many voxels of the crop the lesion should have."""
-    stated = size_ml(scene.said)
+    stated = size_ml(scene.said.get(SIZE, ""))
     if stated is not None:
         return max(1, round(stated / crop.grid.voxel_ml))
     return max(1, int((form & place.allowed).sum()))
@@ -263,8 +302,12 @@ def _most(request: InsertLesion, organs: NDArray[np.uint8] | None) -> int | None
     """The organ that fills most of the box or, with a mask, most of the lesion."""
     if organs is None:
         return None
-    where = inside_box(request.box, request.ct.grid) if request.mask is None else request.mask.voxels != 0
-    counts = np.bincount(organs[where], minlength=2)
+    if request.mask is not None:
+        found = organs[request.mask.voxels != 0]
+    else:
+        low, high = request.box.voxels_in(request.ct.grid)
+        found = organs[tuple(map(slice, low, high))][inside_box(request.box, request.ct.grid.window(low, high))]
+    counts = np.bincount(found, minlength=2)
     counts[0] = 0
     return int(counts.argmax()) or None
 

@@ -44,7 +44,7 @@ class Sampler:
 
     @property
     def name(self) -> str:
-        return f"{self.kind} {self.steps}" + (f" eta {self.eta:g}" if self.kind == "ddim" else "")
+        return f"{self.kind} {len(self.plan)}" + (f" eta {self.eta:g}" if self.kind == "ddim" else "")
 
 
 PUBLISHED = Sampler()

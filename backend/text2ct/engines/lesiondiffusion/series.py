@@ -38,6 +38,9 @@ def at_days(request: InsertLesion, first: LabelVolume, days: Sequence[float], la
         raise BadRequest("The lesion mask is empty; draw the lesion first.")
     volume = float(mask.sum()) * first.grid.voxel_ml
     factors = [volume_after(volume, day, law.doubling_days, law.limit_ml) / volume for day in days]
+    for day, factor in zip(days, factors, strict=True):
+        if not factor * volume < request.ct.voxels.size * request.ct.grid.voxel_ml:
+            raise BadRequest(f"At day {day:g} the lesion would outgrow the CT; choose an earlier time.")
     return [_painted_as(request, first, _at(request, mask, factor)) for factor in factors]
 
 

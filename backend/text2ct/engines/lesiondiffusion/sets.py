@@ -22,7 +22,7 @@ from ...requests import InsertLesion, Result
 from ...volume import CTVolume, LabelVolume, Segment
 from .. import catalog
 from .attributes import check_asked
-from .organs import known_number
+from .organs import number_in
 from .vocabulary import FIELDS
 from .working import inside_box
 
@@ -74,7 +74,7 @@ def read_lesions(path: Path, like: InsertLesion) -> list[InsertLesion]:
 
 def apart(requests: Sequence[InsertLesion], overlapping: Overlapping = "refuse") -> list[InsertLesion]:
     """The requests with boxes that do not overlap; merging keeps what the first of them asks for."""
-    kept: list[tuple[int, InsertLesion]] = []
+    kept: list[tuple[int, InsertLesion]] = []  # with the number of the first row of each
     for number, request in enumerate(requests, 1):
         first = number
         hit = next((n for n, (_, one) in enumerate(kept) if _overlap(one, request)), None)
@@ -86,7 +86,7 @@ def apart(requests: Sequence[InsertLesion], overlapping: Overlapping = "refuse")
             request = replace(other, box=Box.between(corners.min(0), corners.max(0)))
             hit = next((n for n, (_, one) in enumerate(kept) if _overlap(one, request)), None)
         kept.append((first, request))
-    return [request for _, request in kept]
+    return [request for _, request in sorted(kept, key=lambda one: one[0])]
 
 
 def insert_all(requests: Sequence[InsertLesion], run: Callable[[InsertLesion], Result],
@@ -120,10 +120,13 @@ def problem_of(request: InsertLesion) -> str:
         _check_words(request)
     except BadRequest as error:
         return str(error)
+    low, high = request.box.voxels_in(request.ct.grid)
+    inside = inside_box(request.box, request.ct.grid.window(low, high))
+    if not inside.any():
+        return "The box lies between the voxels of the CT; move or enlarge it."
     if request.organ and request.organs is not None:
-        low, high = request.box.voxels_in(request.ct.grid)
         organ = request.organs.mask(request.organ)[tuple(map(slice, low, high))]
-        if not (organ & inside_box(request.box, request.ct.grid.window(low, high))).any():
+        if not (organ & inside).any():
             return f"The box does not touch the organ '{request.organ}'; move it there or name another organ."
     return ""
 
@@ -136,7 +139,7 @@ def _check_words(request: InsertLesion) -> None:
         return
     check_asked(request.attributes, request.text)
     if request.organ:
-        known_number(request.organ)
+        number_in(request.organs, request.organ)
 
 
 def _read(path: Path, known: Sequence[str]) -> list[_Row]:
