@@ -21,6 +21,7 @@ from text2ct.engines.text2ct.standard_words import lexicon  # noqa: E402
 from text2ct.errors import BadInput  # noqa: E402
 from text2ct.formats import nifti  # noqa: E402
 from text2ct.geometry import Grid  # noqa: E402
+from text2ct.report.grammar import DRAWABLE  # noqa: E402
 from text2ct.volume import CTVolume  # noqa: E402
 from text2ct_training import ct_rate, data, text2ct_clip, text2ct_unet  # noqa: E402
 from text2ct_training.encode import encode  # noqa: E402
@@ -70,7 +71,10 @@ def test_a_kept_phantom_is_the_one_that_was_drawn(tmp_path: Path) -> None:
     kept = data.studies(replace(small, kept=str(tmp_path)), "train")
     drawn = data.studies(small, "train").study(1)
     first, second, round_again = kept.study(1), kept.study(1), kept.study(3)
-    assert [path.name for path in tmp_path.iterdir()] == ["train-0-000001.npz"]
+    assert [path.name[-11:] for path in tmp_path.iterdir()] == ["-000001.npz"]
+    others = data.studies(replace(small, kept=str(tmp_path), kinds=("cardiomegaly",)), "train")
+    assert others.study(1).report != drawn.report
+    assert not torch.equal(others.study(1).image, drawn.image)
     for one in (first, second, round_again):
         for name in ("image", "lungs", "marked"):
             assert torch.equal(getattr(one, name), getattr(drawn, name))
@@ -87,6 +91,14 @@ def test_standard_words_are_numbers_of_a_lexicon_that_fits_the_tower() -> None:
     assert [int(n) for n in (ids[0], *ids[7:])] == [sizes.end - 1, sizes.end, 0, 0, 0, 0]
     with pytest.raises(BadInput, match="vocabulary"):
         text2ct_clip.reader(spoken, TextSizes())
+
+
+def test_without_named_kinds_every_standard_word_of_a_phantom_is_known() -> None:
+    spoken = Data(words="standard")
+    known = lexicon(DRAWABLE)
+    ids = text2ct_clip.reader(spoken, TextSizes(vocabulary=len(known) + 3, end=len(known) + 2, length=96))
+    source = data.studies(spoken, "train")
+    assert len({tuple(ids(source.words(number)[0]).tolist()) for number in range(20)}) > 10
 
 
 def test_a_phantom_study_has_its_axes_lungs_and_findings_in_place() -> None:
@@ -142,6 +154,8 @@ def test_encoding_in_two_parts_is_encoding_at_once(trained: LatentsRecipe, tmp_p
     assert np.linalg.norm(one[0]["context"]) == pytest.approx(1, abs=1e-5)
     with pytest.raises(BadInput, match="names 5 CTs, the recipe wants 6"):
         encode(replace(parts, count=6), ALONE)
+    with pytest.raises(BadInput, match="made with another precision; delete that folder"):
+        encode(replace(parts, precision="bfloat16"), ALONE)
 
 
 def test_latents_say_what_share_of_their_voxels_is_of_a_finding(trained: LatentsRecipe, tmp_path: Path) -> None:

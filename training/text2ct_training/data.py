@@ -9,6 +9,7 @@ state that could be lost.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -81,7 +82,7 @@ class PhantomStudies:
 
     def study(self, index: int) -> Study:
         number = self._number(index)
-        place = self.kept / f"{self.tap.split}-{self.tap.seed}-{number:06d}.npz" if self.kept else None
+        place = self.kept / f"{self.tap.split}-{self.tap.seed}-{self._kind}-{number:06d}.npz" if self.kept else None
         if place is None or not place.exists():
             drawn = self._drawn(number)
             if place is not None:
@@ -92,6 +93,12 @@ class PhantomStudies:
         lungs, marked = (np.unpackbits(drawn[name], count=drawn["hu"].size).reshape(drawn["hu"].shape).astype(bool)
                          for name in ("lungs", "marked"))
         return Study(from_hu(drawn["hu"])[None], _mask(lungs), _mask(marked), *self.words(index))
+
+    @property
+    def _kind(self) -> str:
+        """A word for the grid and the findings: phantoms of other ones have other names."""
+        told = repr((self.tap.grid.shape, self.tap.grid.spacing, self.tap.kinds))
+        return hashlib.sha256(told.encode()).hexdigest()[:8]
 
     def _number(self, index: int) -> int:
         return index % self.count if self.count else index

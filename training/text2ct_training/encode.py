@@ -9,7 +9,7 @@ encodes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,13 @@ from text2ct.engines.text2ct.text import TextTower
 from text2ct.engines.text2ct.vae import VAE
 from text2ct.errors import BadInput
 from text2ct.report.grammar import Split
+from text2ct.requests import Watch
+from text2ct.weights.convert import file_sha256
 
 from .data import Batch, Examples, Studies, dice, listed, moved, noise, studies
 from .ranks import Place
 from .recipe import LatentsRecipe
-from .shards import Row, Shards, write_shards
+from .shards import Row, Shards, made_from, write_shards
 from .text2ct_clip import reader
 
 
@@ -49,10 +51,22 @@ def encode(recipe: LatentsRecipe, place: Place) -> int:
     """Write what is missing of the training and of the held-out shards; returns how many examples there are."""
     if place.count > 1:
         raise BadInput("Encoding is the work of one process; start it without torchrun, with [data] workers instead.")
+    stated = made_of(recipe)
     vae = weights.load_vae(recipe.sizes, Path(recipe.vae)).float().to(place.device)
     text = weights.load_text(recipe.sizes, Path(recipe.text)).float().to(place.device)
     parts: tuple[tuple[Split, int], ...] = (("train", recipe.count), ("held-out", recipe.held_out))
+    for split, count in parts:
+        if count:
+            made_from(Path(recipe.out) / split, stated)
     return sum(_part(recipe, split, count, vae, text, place) for split, count in parts if count)
+
+
+def made_of(recipe: LatentsRecipe) -> dict[str, object]:
+    """What the latents of a recipe depend on."""
+    data = {name: value for name, value in asdict(recipe.data).items() if name not in ("workers", "kept", "crop")}
+    networks = {name: file_sha256(Path(path), Watch(), "reading") for name, path in (
+        ("vae", recipe.vae), ("text", recipe.text))}
+    return {**networks, "kind": recipe.kind, "precision": recipe.precision, **data}
 
 
 def _part(recipe: LatentsRecipe, split: Split, count: int, vae: VAE, text: TextTower, place: Place) -> int:

@@ -10,7 +10,7 @@ is so what it will be asked in use. Number `index` is always the same example.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import cast
@@ -41,7 +41,7 @@ from .lesion_settings import LesionCrops
 from .lesion_shards import text_of
 from .phantoms import PhantomTap
 from .recipe import LesionsRecipe
-from .shards import Row, Shards, write_shards
+from .shards import Row, Shards, made_from, write_shards
 
 _AORTA = 7
 _USED = tuple(NUMBERS[name] for name in (
@@ -137,17 +137,24 @@ def _real_body(files: tuple[Path, Path]) -> Body:
     """Lobes by side and height; soft tissue that is flat goes by the name that the engine would guess for it."""
     ct = read_ct(files[0])
     lungs = read_labels(files[1]).voxels
-    height = ct.grid.to_ras(np.stack(np.meshgrid(*map(np.arange, ct.shape), indexing="ij"), -1))
-    upper = height[..., 2] > np.median(height[..., 2][lungs > 0])
+    across, height = (_along(ct.grid, axis) for axis in (0, 2))
+    upper = height > np.median(height[lungs > 0])
     organs = np.zeros(ct.shape, np.uint8)
     for side, word in ((1, "right"), (2, "left")):
         for level, word2 in ((upper, "upper"), (~upper, "lower")):
             organs[(lungs == side) & level] = NUMBERS[f"lung {word2} lobe {word}"]
     smooth = ndimage.gaussian_filter(ct.voxels.astype(np.float32), 1.5)
     soft = ndimage.binary_erosion((smooth > -10) & (smooth < 200), iterations=3) & (lungs == 0)
-    right = height[..., 0] > ct.grid.to_ras((np.array(ct.shape) - 1) / 2)[0]
+    right = across > ct.grid.to_ras((np.array(ct.shape) - 1) / 2)[0]
     organs[soft & right], organs[soft & ~right] = NUMBERS["liver"], NUMBERS["spleen"]
     return body_of(ct, organs, False)
+
+
+def _along(grid: Grid, axis: int) -> NDArray[np.float32]:
+    """How far each voxel lies along one axis of the patient, in mm."""
+    (a, b, c), begin = grid.affine[axis, :3].astype(np.float32), np.float32(grid.affine[axis, 3])
+    i, j, k = (np.arange(n, dtype=np.float32) for n in grid.shape)
+    return np.asarray(a * i[:, None, None] + b * j[:, None] + c * k + begin, np.float32)
 
 
 def body_of(ct: CTVolume, organs: NDArray[np.uint8], labelled: bool) -> Body:
@@ -274,8 +281,11 @@ def _values(tokens: Attributes) -> list[str]:
 def write_lesions(recipe: LesionsRecipe) -> int:
     """Draw what is missing of the training and of the held-out shards; returns how many examples there are."""
     total = 0
+    data = {name: getattr(recipe.data, name) for name in ("shape", "spacing", "seed")}
+    stated = {**data, **asdict(recipe.crops), "cts": recipe.cts, "real": recipe.real, "per_body": recipe.per_body}
     for split, count in (("train", recipe.count), ("held-out", recipe.held_out)):
         folder = Path(recipe.out) / split
+        made_from(folder, stated)
         done = len(Shards(folder))
         lesions = DrawnLesions(recipe, cast(Split, split))
         if done < count:

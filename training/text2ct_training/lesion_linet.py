@@ -9,6 +9,7 @@ step; those of list files each time.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,15 @@ from text2ct.engines.lesiondiffusion.painting import touched_latents
 from text2ct.engines.lesiondiffusion.unet import UNet
 from text2ct.engines.lesiondiffusion.vq import VQGAN
 from text2ct.errors import BadInput
+from text2ct.requests import Watch
+from text2ct.weights.convert import file_sha256
 
 from .data import Batch, Examples
 from .lesion_data import LesionExamples, lesion_examples
 from .lesion_nets import Reader, denoiser, finished_denoiser, reader
 from .lesion_settings import DenoiserLoss
 from .recipe import LINetRecipe
-from .shards import Row, Shards, write_shards
+from .shards import Row, Shards, made_from, write_shards
 from .turns import State, Task, Turn, Weights
 
 _PER_SHARD, _AT_ONCE = 100, 4
@@ -129,6 +132,8 @@ def _encoded(examples: LesionExamples, vq: VQGAN, recipe: LINetRecipe, name: str
     if not recipe.data.place:
         return examples
     folder = Path(recipe.out) / "latents" / name
+    made_from(folder, {"vq": file_sha256(Path(recipe.vq), Watch(), "reading"), "lesions": recipe.data.place,
+                       "healed": recipe.loss.healed, "crops": asdict(recipe.crops), "precision": recipe.run.precision})
     done = len(Shards(folder))
     if done < len(examples.lesions):
         numbers = range(done, len(examples.lesions))

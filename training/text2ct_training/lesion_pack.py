@@ -35,12 +35,13 @@ def packed_set(lmnet: LMNetRecipe, linet: LINetRecipe, folder: Path) -> None:
     missing = [str(path) for path in files.values() if not path.is_file()]
     if missing:
         raise BadInput(f"{missing[0]} is not there yet; finish its run first.")
+    listed = [to_plain(_shipped(name, path)) for name, path in files.items()]
     folder.mkdir(parents=True, exist_ok=True)
     for name, path in files.items():
         with replacing(folder / f"{name}.safetensors") as temporary:
             shutil.copyfile(path, temporary)
-    (folder / "vocab.txt").write_text("\n".join(vocabulary(lmnet.text.vocabulary)) + "\n", encoding="utf-8")
-    listed = [to_plain(_shipped(name, folder / path.name)) for name, path in files.items()]
+    with replacing(folder / "vocab.txt") as temporary:
+        temporary.write_text("\n".join(vocabulary(lmnet.text.vocabulary)) + "\n", encoding="utf-8")
     with replacing(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps({"settings": stated, "files": listed}, indent=1) + "\n", encoding="utf-8")
 

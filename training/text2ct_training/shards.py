@@ -4,11 +4,12 @@ The encoders run once over a data set; the UNet then reads their results thousan
 times. A shard is a safetensors file whose arrays have the examples as first axis; it is
 mapped into memory, so that opening a set of any size costs nothing and only rows that are
 asked for are read. Shards appear whole, so an encoding that was stopped goes on with the
-first example that is in none.
+first example that is in none. Beside them stands what they were made from.
 """
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from itertools import accumulate, islice
@@ -23,6 +24,7 @@ from text2ct.weights.safetensors_file import read_header, write
 
 from .checkpoint import packed
 
+_STATED = "made-from.json"
 Array = np.ndarray[Any, Any]
 Row = Mapping[str, Array]
 
@@ -38,6 +40,23 @@ def write_shards(folder: Path, rows: Iterable[Row], per_shard: int) -> int:
             write(temporary, {name: packed(array) for name, array in arrays.items()}, {"rows": str(len(batch))})
         number += 1
     return len(Shards(folder))
+
+
+def made_from(folder: Path, stated: Mapping[str, object]) -> None:
+    """Remember what a folder's shards are made from, and refuse to take those of something else for them."""
+    place, told = folder / _STATED, json.loads(json.dumps(stated))
+    if place.is_file():
+        before = json.loads(place.read_text(encoding="utf-8"))
+        other = [name for name in {**before, **told} if before.get(name) != told.get(name)]
+        if other:
+            raise BadInput(f"The shards in {folder} were made with another {other[0]}; delete that folder to make them "
+                           "again, or name another.")
+    elif _files(folder):
+        raise BadInput(f"Nothing says what the shards in {folder} were made from; delete that folder to make them "
+                       "again, or name another.")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 def _files(folder: Path) -> list[Path]:
