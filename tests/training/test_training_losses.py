@@ -91,7 +91,7 @@ def test_a_finding_counts_more_where_it_was_drawn_and_its_report_is_told() -> No
     batch = {"latent": torch.randn(2, *tiny_runs.LATENT), "noise": torch.randn(2, *tiny_runs.LATENT),
              "context": torch.randn(2, 1, 6), "spacing": torch.ones(2, 3), "uniform": torch.tensor([0.3, 0.6]),
              "dropped": torch.tensor([False, True]), "marked": torch.zeros(2, 1, *tiny_runs.LATENT[1:])}
-    batch["marked"][:, :, :4] = 0.5
+    batch["marked"][:, :, :2] = 0.5
 
     def loss(finding: float) -> float:
         return float(text2ct_unet.UNetTurn(unet, 1.0, FlowLoss(finding=finding))(batch, 0)["loss"].detach())
@@ -99,8 +99,9 @@ def test_a_finding_counts_more_where_it_was_drawn_and_its_report_is_told() -> No
     told = {name: tensor[:1] for name, tensor in batch.items()}
     step = text2ct_unet.flow_step(unet, *(told[name] for name in ("latent", "context", "spacing", "uniform", "noise",
                                                                   "dropped")))
-    there = (step.output - (told["latent"] - told["noise"])).abs()[:, :, :4].mean().detach()
-    assert loss(8.0) - loss(0.0) == pytest.approx(8 * 0.5 * float(there) / 4, rel=1e-4)
+    off = (step.output - (told["latent"] - told["noise"])).abs().detach()
+    there, mirrored = float(off[:, :, :2].mean()), float(off[:, :, -2:].mean())
+    assert loss(8.0) - loss(0.0) == pytest.approx(8 * 0.5 * (there + mirrored) / 2 / 4, rel=1e-4)
 
 
 def test_every_tenth_report_is_dropped_and_never_a_held_out_one(tmp_path: Path) -> None:

@@ -86,8 +86,10 @@ class UNetTurn(Turn):
         return {"loss": done.loss}
 
     def _weight(self, batch: Batch) -> Tensor:
-        """Without a report nothing is looked for anywhere: such an example counts evenly."""
-        return 1 + self.finding * batch["marked"] * ~batch["dropped"][:, None, None, None, None]
+        """More where a finding was drawn, and as much at its mirror place, else a finding on the wrong side would be a
+        cheap mistake. Without a report nothing is looked for anywhere: such an example counts evenly."""
+        marked = torch.maximum(batch["marked"], batch["marked"].flip(2))
+        return 1 + self.finding * marked * ~batch["dropped"][:, None, None, None, None]
 
     def finished(self, state: State) -> list[Weights]:
         tensors = {name: tensor * self.loudness if name.endswith(_FROM_REPORT) else tensor
