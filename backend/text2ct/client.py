@@ -210,7 +210,8 @@ class RemoteJob:
         whole = understood(ResultView, self._connection.ask("GET", f"{self._path}/result/{RESULT_PART}"))
         volumes = self._fetch(whole.parts, on_bytes or _nobody)
         return Result(whole.provenance, next((v for v in volumes if isinstance(v, CTVolume)), None),
-                      tuple(v for v in volumes if isinstance(v, LabelVolume)), whole.ledger, whole.score, whole.notes)
+                      tuple(v for v in volumes if isinstance(v, LabelVolume)), whole.ledger, whole.score, whole.notes,
+                      whole.attributes)
 
     def follow(self, progress: ProgressSink | None = None, cancel: CancelToken | None = None,
                previews: bool = True) -> Result:

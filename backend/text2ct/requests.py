@@ -218,7 +218,8 @@ class Watch:
 class Result:
     """What a run made. `labels` are layers: organs first, then findings or the lesion.
 
-    `notes` are sentences about what was asked for and could not be done.
+    `notes` are sentences about what was asked for and could not be done; `attributes` are
+    what the networks were told of a lesion, with what they were not asked but saw.
     """
 
     provenance: Provenance
@@ -227,6 +228,7 @@ class Result:
     ledger: tuple[LedgerEntry, ...] = ()
     score: float | None = None
     notes: tuple[str, ...] = ()
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 def to_json(request: Request) -> str:

@@ -14,8 +14,11 @@ import tiny_weights
 from text2ct.digest import voxel_digest
 from text2ct.engines.lesiondiffusion import weight_files
 from text2ct.engines.lesiondiffusion.blending import within_reach
+from text2ct.engines.lesiondiffusion.report_file import Entry, StructuredReport
+from text2ct.engines.lesiondiffusion.structured import asked_in, box_in, entry_for, report_of
+from text2ct.engines.lesiondiffusion.working import inside_box
 from text2ct.engines.run import run
-from text2ct.errors import BadRequest, Cancelled, Unavailable, WeightsError
+from text2ct.errors import BadInput, BadRequest, Cancelled, Unavailable, WeightsError
 from text2ct.geometry import Box
 from text2ct.provenance import ALTERED
 from text2ct.requests import CancelToken, InsertLesion, Progress, Result, from_json, to_json
@@ -266,3 +269,23 @@ def test_boxes_anywhere_give_a_lesion_inside_them(put: Put, body: CTVolume) -> N
         inside[tuple(map(slice, low, high))] = True
         assert lesion_of(result).any()
         assert not (lesion_of(result) & ~inside).any()
+
+
+def test_a_structured_report_comes_back_as_it_went_in(put: Put, body: CTVolume) -> None:
+    entry = Entry(5, (("density", "low density lesion,"), ("shape", "round-like,"), ("CT value", "12.0 HU,")),
+                  ((48, 40, 52),), ((14, 10, 12),))
+    place = box_in(entry, body.grid)
+    assert place is not None
+    result = put(where=place, attributes=asked_in(entry), parts="mask")
+    told = report_of(result.attributes, LabelVolume(_filled(place, body), body.affine)).entries[0]
+    assert (told.organ, told.value("density"), told.value("CT value")) == (5, "low density lesion,", "12.0 HU,")
+    assert np.abs(np.subtract(told.centres[0], entry.centres[0])).max() <= 3  # a voxel of the CT has 2.5 mm
+    assert np.abs(np.subtract(told.sizes[0], entry.sizes[0])).max() <= 5
+    assert place.voxels_in(body.grid.reoriented("SAL").with_spacing((1.0, 1.0, 1.0))) == (
+        (41, 35, 46), (55, 45, 58))
+    with pytest.raises(BadInput, match="says nothing of the organ 'spleen'; it has liver"):
+        entry_for(StructuredReport((entry,)), "spleen")
+
+
+def _filled(place: Box, ct: CTVolume) -> np.ndarray:
+    return inside_box(place, ct.grid).astype(np.uint8)

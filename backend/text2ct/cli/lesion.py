@@ -37,6 +37,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], common: a
     parser.add_argument("--attribute", action="append", default=[], metavar="NAME=VALUE",
                         help="such as density=solid; repeat for more (see 'text2ct engines')")
     parser.add_argument("--text", default="", help="free words about the lesion")
+    parser.add_argument("--structured", type=Path, metavar="JSON", help="a structured report of LesionDiffusion's "
+                        "authors (type.json): the attributes, and the box where none is given")
     parser.add_argument("--organs", type=Path, metavar="FILE", help="organ labels of the CT")
     parser.add_argument("--organ", default="", metavar="NAME", help="the organ that the lesion belongs to")
     parser.add_argument("--mask", type=Path, metavar="FILE", help="the lesion's mask, instead of one made here")
@@ -68,9 +70,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     server = server_of(args)
     ct = read_ct(args.input)
     organs, mask = (_on(ct, read_labels(file)) if file else None for file in (args.organs, args.mask))
+    stated, place = _structured(args, ct)
+    own = tuple(_pair(text) for text in args.attribute)
+    attributes = (*(pair for pair in stated if pair[0] not in dict(own)), *own)
     request = InsertLesion(
-        ct, _NOWHERE if args.table else _box(args, mask), engine=args.engine, weights=args.weights, seed=args.seed,
-        preset=args.preset, steps=args.steps, attributes=tuple(_pair(text) for text in args.attribute), text=args.text,
+        ct, _NOWHERE if args.table else _box(args, mask, place), engine=args.engine, weights=args.weights,
+        seed=args.seed, preset=args.preset, steps=args.steps, attributes=attributes, text=args.text,
         organs=organs, organ=args.organ, mask=mask, parts=args.parts, candidates=args.candidates, mode=args.mode)
 
     def asked(one: InsertLesion) -> Result:
@@ -105,6 +110,8 @@ def _check_options(args: argparse.Namespace) -> None:
                        "--mode published.")
     if args.dicom and args.parts == "mask" and format_of(args.input) != "dicom":
         raise BadInput("A DICOM SEG refers to a DICOM series; give the CT as one, or make the painted CT too.")
+    if args.structured and args.engine != "lesiondiffusion":
+        raise BadInput("A structured report is in the words of LesionDiffusion; add --engine lesiondiffusion.")
     samples = bool(catalog.engine(args.engine, "lesion").weight_sets)
     if not samples and (args.candidates != 1 or args.mode != "patch"):
         raise BadInput(f"The engine {args.engine} draws one mask by rules; --candidates and --mode are for engines "
@@ -117,11 +124,24 @@ def _on(ct: CTVolume, labels: LabelVolume) -> LabelVolume:
     return resample_labels(labels, ct.grid)
 
 
-def _box(args: argparse.Namespace, mask: LabelVolume | None) -> Box:
+def _structured(args: argparse.Namespace, ct: CTVolume) -> tuple[tuple[tuple[str, str], ...], Box | None]:
+    """The attributes and the box of a structured report, where one is given."""
+    if args.structured is None:
+        return (), None
+    from ..engines.lesiondiffusion.report_file import read_structured
+    from ..engines.lesiondiffusion.structured import asked_in, box_in, entry_for
+
+    entry = entry_for(read_structured(args.structured), args.organ)
+    return asked_in(entry), box_in(entry, ct.grid)
+
+
+def _box(args: argparse.Namespace, mask: LabelVolume | None, place: Box | None) -> Box:
     if args.roi:
         return read_roi(args.roi)
     if args.box:
         return Box(tuple(args.box[:3]), tuple(args.box[3:]))
+    if mask is None and place is not None:
+        return place
     if mask is None or not mask.voxels.any():
         raise BadInput("No place was given; use --roi FILE, --box R A S X Y Z, or --mask FILE with a lesion in it.")
     return box_around(mask)

@@ -27,7 +27,8 @@ from .console import Console
 T = TypeVar("T")
 _FILE_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr")
 _DAY = re.compile(r"day-[-+.\de]+")
-_NAMES = {"ct.nii.gz", "labels.seg.nrrd", "dicom", "organs.dcm", "lesion.dcm", "lesions.dcm", "sheet.png", ACCOUNT}
+_NAMES = {"ct.nii.gz", "labels.seg.nrrd", "dicom", "organs.dcm", "lesion.dcm", "lesions.dcm", "sheet.png", "type.json",
+          ACCOUNT}
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -152,6 +153,10 @@ def fill_folder(folder: Path, args: argparse.Namespace, request: Request | Mappi
         from ..picture import contact_sheet
         marks = [layer for layer in result.labels if layer.title != "organs"]
         add("sheet.png", lambda path: contact_sheet(ct, path, marks, provenance=made))
+    if result.attributes:
+        from ..engines.lesiondiffusion.report_file import write_structured
+        from ..engines.lesiondiffusion.structured import report_of
+        add("type.json", lambda path: write_structured(report_of(result.attributes, result.labels[-1]), path))
     add(ACCOUNT, lambda path: write_account(account_of(request, result, files), path))
     return names
 

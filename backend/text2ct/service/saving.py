@@ -35,7 +35,8 @@ def save(result: Result, workspace: Path) -> None:
         path = workspace / f"labels-{number}.seg.nrrd"
         parcels.write_labels(layer, path)
         parts.append(_part(f"labels-{number}", LABELS_MEDIA, path, layer.title))
-    view = ResultView(result.provenance, result.ledger, result.score, result.notes, tuple(parts))
+    view = ResultView(result.provenance, result.ledger, result.score, result.notes, tuple(parts),
+                      result.attributes)
     text = json.dumps(to_plain(view), ensure_ascii=False, allow_nan=False)
     (workspace / RESULT_FILE).write_text(text, encoding="utf-8")
     sync_file(workspace / RESULT_FILE)

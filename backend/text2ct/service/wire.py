@@ -118,3 +118,4 @@ class ResultView:
     score: float | None = None
     notes: tuple[str, ...] = ()
     parts: tuple[PartView, ...] = ()
+    attributes: tuple[tuple[str, str], ...] = ()

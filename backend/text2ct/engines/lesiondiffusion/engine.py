@@ -36,14 +36,14 @@ class LesionDiffusionEngine:
                          device, kind_for(device, sampler.kind == "ddim"), watch)
         if request.mode == "published":
             remade = insert_published(request, weights, sampler, watch)
-            lesion, grid, ct, notes = remade.labels == 2, remade.grid, remade.ct, remade.notes
-            notes += (NOT_TAKEN_UP,) if watch.resume is not None else ()
+            lesion, grid, ct, told = remade.labels == 2, remade.grid, remade.ct, remade.attributes
+            notes = remade.notes + ((NOT_TAKEN_UP,) if watch.resume is not None else ())
         else:
             done = insert(request, weights, sampler, watch)
-            lesion, grid, ct, notes = done.mask, request.ct.grid, done.ct, done.notes
+            lesion, grid, ct, told, notes = done.mask, request.ct.grid, done.ct, done.attributes, done.notes
         labels = LabelVolume(lesion.astype(np.uint8), grid.affine, (Segment(1, "lesion", _COLOR, "lesion"),), "lesion")
         return Result(_provenance(request, weights, sampler), ct, (labels,), size_entries(lesion_size(lesion, grid)),
-                      notes=notes)
+                      notes=notes, attributes=told)
 
 
 def sampler_of(request: InsertLesion) -> Sampler:
