@@ -11,6 +11,7 @@ Every row runs in a process of its own, so that its peak memory is its own. "CPU
 the processor's seconds: on a shared machine it is the number to compare. Matrix rates are
 measured in the same run; FLOPs are counted by PyTorch on the meta device. "floor s" is the
 FLOPs at the matrix rate of the row's kind of number, "near" the floor's share of the row.
+Previews and volumes run as an engine would plan them; their kind of number and "plan GB" are the plan's.
 The first row needs 8 to 10 GB at full size: it holds the attention's whole matrix of scores.
 """
 
@@ -36,14 +37,16 @@ KINDS = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class Row:
-    """One thing to be measured."""
+    """One thing to be measured; the kind of number is AS_PLANNED where the machine decides it."""
 
     work: str
     name: str
     kind: str
 
 
+Job = tuple[Callable[[], Any], float, Any]  # what is timed, its FLOPs, and the plan that it runs by, if any
 EXPLICIT, FUSED = "plain: two calls, explicit attention", "plain with fused attention"
+AS_PLANNED = "as planned"
 WITHOUT, WITH, STEP, PREVIEW = "steps without previews", "steps, a preview each 5", "one step", "one preview"
 ROWS = (
     Row("unet", EXPLICIT, "float32"),
@@ -56,9 +59,9 @@ ROWS = (
     Row("decode", "in slabs", "float16"),
     Row("decode", "one call", "float32"),
     Row("decode", "one call", "float16"),
-    *(Row("preview", name, "bfloat16") for name in (WITHOUT, WITH, STEP, PREVIEW)),
-    Row("volume", "30 steps, guided, warm", "bfloat16"),
-    Row("volume", "10 steps, guided, warm", "bfloat16"),
+    *(Row("preview", name, AS_PLANNED) for name in (WITHOUT, WITH, STEP, PREVIEW)),
+    Row("volume", "30 steps, guided, warm", AS_PLANNED),
+    Row("volume", "10 steps, guided, warm", AS_PLANNED),
 )
 FULL, MODERATE = (128, 128, 32), (64, 64, 32)
 PREVIEW_EVERY, STEPS_WATCHED = 5, 10
@@ -96,7 +99,7 @@ def main() -> int:
 def table(args: argparse.Namespace, known: dict[str, float]) -> dict[str, float]:
     """Print a line for each row as it is measured; the seconds by name and kind."""
     print(f"{'':<38}{'kind':<10}{'wall s':>9}{'CPU s':>9}{'TFLOP':>8}{'GFLOP/s':>9}{'floor s':>9}{'near':>6}"
-          f"{'peak GB':>9}")
+          f"{'peak GB':>9}{'plan GB':>9}")
     found = {}
     for number, row in enumerate(ROWS):
         half_on_cpu = args.device == "cpu" and row.kind == "float16"
@@ -108,11 +111,13 @@ def table(args: argparse.Namespace, known: dict[str, float]) -> dict[str, float]
             print(f"{row.name:<38}{row.kind:<10} failed")
             continue
         seen = json.loads(done.stdout.splitlines()[-1])
-        seconds = found[f"{row.name} {row.kind}"] = seen["cpu"] if args.device == "cpu" else seen["wall"]
-        floor = seen["flop"] / known.get(row.kind, math.inf)
-        print(f"{row.name:<38}{row.kind:<10}{seen['wall']:>9.2f}{seen['cpu']:>9.2f}{seen['flop'] / 1e12:>8.2f}"
-              f"{seen['flop'] / seconds / 1e9:>9.0f}{floor:>9.2f}{floor / seconds:>6.0%}{seen['peak'] / 1e9:>9.2f}",
-              flush=True)
+        kind = seen["kind"]
+        seconds = found[f"{row.name} {kind}"] = seen["cpu"] if args.device == "cpu" else seen["wall"]
+        floor = seen["flop"] / known.get(kind, math.inf)
+        planned = f"{seen['planned'] / 1e9:.2f}" if seen["planned"] else "-"
+        print(f"{row.name:<38}{kind:<10}{seen['wall']:>9.2f}{seen['cpu']:>9.2f}{seen['flop'] / 1e12:>8.2f}"
+              f"{seen['flop'] / seconds / 1e9:>9.0f}{floor:>9.2f}{floor / seconds:>6.0%}{seen['peak'] / 1e9:>9.2f}"
+              f"{planned:>9}", flush=True)
     return found
 
 
@@ -126,7 +131,8 @@ def comparisons(seconds: dict[str, float]) -> list[str]:
     fast, quick = (seconds.get(f"{name} bfloat16") for name in ("fast", "fast, compiled"))
     if fast and quick:
         said.append(f"compiled: {quick / fast:.2f} of 'fast'")
-    bare, watched, step, preview = (seconds.get(f"{name} bfloat16") for name in (WITHOUT, WITH, STEP, PREVIEW))
+    named = {name.rpartition(" ")[0]: value for name, value in seconds.items()}
+    bare, watched, step, preview = (named.get(name) for name in (WITHOUT, WITH, STEP, PREVIEW))
     if bare and watched:
         said.append(f"previews take {(watched - bare) / watched:.1%} of the time of {STEPS_WATCHED} steps (measured)")
     if step and preview:
@@ -135,7 +141,7 @@ def comparisons(seconds: dict[str, float]) -> list[str]:
     return said
 
 
-def measured(row: Row, args: argparse.Namespace) -> dict[str, float]:
+def measured(row: Row, args: argparse.Namespace) -> dict[str, Any]:
     """Build, run once to warm up where that is cheap, then time."""
     import torch
 
@@ -143,18 +149,28 @@ def measured(row: Row, args: argparse.Namespace) -> dict[str, float]:
     torch.manual_seed(0)
     jobs = {"unet": unet_job, "compiled": unet_job, "decode": decode_job, "preview": preview_job,
             "volume": volume_job}
-    job, flop = jobs[row.work](row, args)
+    job, flop, plan = jobs[row.work](row, args)
     if args.device != "cpu" or "compiled" in row.name:
         job()
+        finish(args.device)
     best: tuple[float, float] = (math.inf, math.inf)
     for _ in range(args.repeat):
         left_out = sampled_tiles(args.tiles) if args.tiles else [0.0, 0.0]
         wall, cpu = time.perf_counter(), time.process_time()
         job()
-        if args.device.startswith("cuda"):
-            torch.cuda.synchronize()
+        finish(args.device)
         best = min(best, (time.perf_counter() - wall + left_out[0], time.process_time() - cpu + left_out[1]))
-    return {"wall": best[0], "cpu": best[1], "flop": flop, "peak": peak(args.device)}
+    kind, planned = (str(plan.flow).removeprefix("torch."), plan.peak_bytes) if plan else (row.kind, 0)
+    return {"wall": best[0], "cpu": best[1], "flop": flop, "peak": peak(args.device), "kind": kind,
+            "planned": planned}
+
+
+def finish(device: str) -> None:
+    """Wait until the device has done what it was given."""
+    import torch
+
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
 
 
 def peak(device: str) -> float:
@@ -166,7 +182,7 @@ def peak(device: str) -> float:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
-def unet_job(row: Row, args: argparse.Namespace) -> tuple[Callable[[], Any], float]:
+def unet_job(row: Row, args: argparse.Namespace) -> Job:
     """One guided evaluation of the velocity."""
     import torch
 
@@ -193,10 +209,10 @@ def unet_job(row: Row, args: argparse.Namespace) -> tuple[Callable[[], Any], flo
     plan = Plan(torch.device(args.device), kind, torch.float32, speed, one_batch=fast)
     field = velocity(unet, plan, Sampler(), torch.randn(1, 1, 768) / 28, (0.75, 0.75, 3.0))
     x = torch.randn(1, 4, *args.latent, device=args.device)
-    return lambda: field(x, 500.0), 2 * unet_flop(args.latent)
+    return lambda: field(x, 500.0), 2 * unet_flop(args.latent), None
 
 
-def decode_job(row: Row, args: argparse.Namespace) -> tuple[Callable[[], Any], float]:
+def decode_job(row: Row, args: argparse.Namespace) -> Job:
     """A latent to voxels."""
     import torch
 
@@ -212,13 +228,13 @@ def decode_job(row: Row, args: argparse.Namespace) -> tuple[Callable[[], Any], f
     z = torch.randn(1, 4, *args.latent, device=args.device, dtype=kind)
     flop = decode_flop(args.latent)
     if row.name == "in slabs":
-        return lambda: decoded_in_slabs(vae, z, args.work_bytes, hold_bytes=args.hold_bytes), flop
+        return lambda: decoded_in_slabs(vae, z, args.work_bytes, hold_bytes=args.hold_bytes), flop, None
 
     def once() -> Any:
         with torch.inference_mode():
             return vae.decode(z)
 
-    return once, flop
+    return once, flop, None
 
 
 def sampled_tiles(count: int) -> list[float]:
@@ -252,7 +268,7 @@ def sampled_tiles(count: int) -> list[float]:
     return left_out
 
 
-def volume_job(row: Row, args: argparse.Namespace) -> tuple[Callable[[], Any], float]:
+def volume_job(row: Row, args: argparse.Namespace) -> Job:
     """Noise to HU: all steps and the decode."""
     from text2ct.engines.text2ct import pipeline
 
@@ -264,10 +280,10 @@ def volume_job(row: Row, args: argparse.Namespace) -> tuple[Callable[[], Any], f
         latent = pipeline.walked(field, start, sampler.schedule(args.latent), sampler.solver)
         return pipeline.decoded(networks, plan, sampler, latent)
 
-    return job, 2 * sampler.steps * unet_flop(args.latent) + decode_flop(args.latent)
+    return job, 2 * sampler.steps * unet_flop(args.latent) + decode_flop(args.latent), plan
 
 
-def preview_job(row: Row, args: argparse.Namespace) -> tuple[Callable[[], Any], float]:
+def preview_job(row: Row, args: argparse.Namespace) -> Job:
     """Guided steps with and without previews; one of each."""
     from text2ct.engines.text2ct import pipeline
 
@@ -288,7 +304,7 @@ def preview_job(row: Row, args: argparse.Namespace) -> tuple[Callable[[], Any], 
 
     previews = {PREVIEW: 1, WITH: len(schedule) // PREVIEW_EVERY}.get(row.name, 0)
     coarse = [n // pipeline.PREVIEW_COARSENING for n in args.latent]
-    return job, 2 * steps * unet_flop(args.latent) + previews * decode_flop(coarse)
+    return job, 2 * steps * unet_flop(args.latent) + previews * decode_flop(coarse), plan
 
 
 def placed(sampler: Any, args: argparse.Namespace) -> tuple[Any, Any, Any]:

@@ -215,7 +215,7 @@ def _sampling(case: Case) -> Iterator[Row]:
 
 def _decoded(case: Case, latent: Tensor) -> Tensor:
     vae = case.vae
-    return windows.decoded_as_published(vae.decode, latent / case.scale_factor)
+    return windows.decoded_as_published(lambda part, *_: vae.decode(part), latent / case.scale_factor)
 
 
 def _volume(case: Case) -> Iterator[Row]:
@@ -235,7 +235,8 @@ def _sliding(case: Case) -> Iterator[Row]:
         return
     latent, decode = _t(data["latent"]) / case.scale_factor, case.vae.decode
     yield compare("decoded at once", decode(latent)[0, 0, ::2, ::2, ::2], data["decoded_plain_stride2"], CODER)
-    parts = windows.windowed(decode, latent, [int(n) for n in data["roi"]], float(data["overlap"]))
+    parts = windows.windowed(lambda part, *_: decode(part), latent, [int(n) for n in data["roi"]],
+                             float(data["overlap"]))
     yield compare("decoded in windows", parts[0, 0], data["decoded_sliding"], CODER)
 
 

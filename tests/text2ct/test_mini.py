@@ -92,6 +92,19 @@ def test_what_is_denied_or_only_possible_is_not_told_to_the_weights(folder: Path
     assert "emphysema" not in words
 
 
+def test_findings_whose_standard_words_do_not_fit_are_named_and_no_order_is_asked_for(folder: Path) -> None:
+    lobes = ("right upper", "right middle", "right lower", "left upper", "left lower")
+    long = " ".join(f"Small consolidation in the {lobe} lobe. Large atelectasis in the {lobe} lobe." for lobe in lobes)
+    said = notes(run(replace(REQUEST, report=f"Steatosis of the liver. Large right effusion. {long}"), device="cpu"))
+    cut = said.partition("The weights read 62 standard words; these findings did not fit: ")[2].partition(".")[0]
+    assert "hepatic steatosis" in cut
+    assert "atelectasis LLL" in cut or "atelectasis RLL" in cut
+    assert "effusion" not in cut
+    assert "consolidation" not in cut
+    assert "what matters first" not in said
+    assert "did not fit" not in notes(run(REQUEST, device="cpu"))
+
+
 def test_a_mass_is_drawn_by_rule_with_its_mask_and_the_rest_stays_as_generated(folder: Path, chest: np.ndarray) -> None:
     result = run(REQUEST, device="cpu")
     assert result.ct is not None

@@ -16,8 +16,10 @@ import record_monai
 import text2ct_case
 
 from text2ct.diffusion.rectified_flow import exact_grid, published_grid
+from text2ct.diffusion.solvers import SOLVERS
 from text2ct.engines.text2ct.config import ControlSizes, UNetSizes, VAESizes
 from text2ct.engines.text2ct.controlnet import ControlNet, bits
+from text2ct.engines.text2ct.pipeline import walked
 from text2ct.engines.text2ct.tokenizer import END, START, tokens
 from text2ct.engines.text2ct.unet import UNet
 from text2ct.engines.text2ct.vae import VAE
@@ -99,6 +101,21 @@ def test_the_published_grid_overshoots_and_the_exact_one_does_not() -> None:
     assert sum(step.length for step in exact) == pytest.approx(1, abs=1e-12)
     assert [round(step.time, 4) for step in published[:3]] == [1000, 986.5, 972.5]
     assert abs(exact[10].time - published[10].time) < 0.5
+
+
+def test_steps_of_no_length_in_the_published_grid_change_nothing_whatever_the_solver() -> None:
+    schedule = published_grid(1000, (128, 128, 32))
+    still = next(number for number, step in enumerate(schedule) if not step.length)
+    start = torch.ones(1, 1, 2, 2, 2, dtype=torch.float64)
+
+    def field(sample: torch.Tensor, time: float) -> torch.Tensor:
+        return sample * (time / 500 - 1)
+
+    for solver in SOLVERS:
+        for first in (0, still):
+            end = walked(field, start, schedule[first:], solver)
+            assert torch.isfinite(end).all()
+            assert torch.equal(end, walked(field, start, [step for step in schedule[first:] if step.length], solver))
 
 
 @pytest.mark.parametrize("text", [

@@ -11,11 +11,14 @@ from small_networks import SIZES, networks
 
 from text2ct.engines.text2ct import windows
 from text2ct.engines.text2ct.attention import explicit_attention, fused_attention
+from text2ct.engines.text2ct.config import PUBLISHED
 from text2ct.engines.text2ct.intensity import to_hu
-from text2ct.engines.text2ct.pipeline import Sampler, velocity
+from text2ct.engines.text2ct.pipeline import Sampler, decoded, velocity
+from text2ct.engines.text2ct.text import TextTower
 from text2ct.engines.text2ct.unet import UNet
 from text2ct.engines.text2ct.vae import VAE
-from text2ct.errors import Unavailable
+from text2ct.engines.text2ct.weights import Networks
+from text2ct.errors import Text2CTError, Unavailable
 from text2ct.speed.norms import SteadyNorm
 from text2ct.speed.plan import Plan, planned
 from text2ct.speed.slabs import decoded_in_slabs, decoding_bytes
@@ -23,6 +26,7 @@ from text2ct.speed.unet import PLAIN, Speed, blocked_attention, quickened
 
 SWAPS = ("fused_attention", "folded_report", "lean_blocks", "phases", "points", "channels_last")
 SPACING = (1.5, 1.5, 3.0)
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +115,9 @@ def test_slabs_tell_how_far_they_are(vae: VAE) -> None:
 def test_windows_differ_from_one_call_as_in_the_published_program(vae: VAE) -> None:
     latent = torch.randn(1, 4, 12, 8, 8, generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
-        apart = windows.windowed(vae.decode, latent, (8, 8, 8), 0.4) - vae.decode(latent)
-        same = windows.windowed(vae.decode, latent, (80, 80, 80), 0.4) - vae.decode(latent)
+        whole = vae.decode(latent)
+        apart, same = (windows.windowed(lambda part, *_: vae.decode(part), latent, (size,) * 3, 0.4) - whole
+                       for size in (8, 80))
     assert apart.abs().max() > 1e-3
     assert same.abs().max() < 1e-6
 
@@ -123,8 +128,58 @@ def test_the_published_latent_is_decoded_in_four_windows() -> None:
     assert windows.starts(20, 12, 0.4) == [0, 7, 8]
 
 
+def test_windows_are_decoded_in_slabs_where_memory_is_short_and_each_piece_of_work_is_told(
+        vae: VAE, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "WINDOW", 8)
+    latent = torch.randn(1, 4, 16, 8, 8, generator=torch.Generator().manual_seed(5))
+    three = Networks(SIZES, TextTower(SIZES.text), networks(3)[1], vae, 1.0)
+    plan, sampler = Plan(CPU, torch.float32, torch.float32, PLAIN), Sampler(as_published_decode=True)
+    told: list[tuple[int, int]] = []
+    at_once = decoded(three, replace(plan, decode_at_once=True), sampler, latent)
+    slabs = decoded(three, replace(plan, work_bytes=300_000), sampler, latent, lambda *done: told.append(done))
+    whole = decoded(three, replace(plan, decode_at_once=True), Sampler(), latent)
+    assert abs(slabs.astype(int) - at_once).max() <= 1
+    assert abs(slabs.astype(int) - whole).max() > 1
+    assert [done for done, _ in told] == list(range(told[0][1]))
+
+
+def test_a_sample_that_is_no_longer_a_number_is_said_and_not_decoded(vae: VAE) -> None:
+    three = Networks(SIZES, TextTower(SIZES.text), networks(3)[1], vae, 1.0)
+    latent = torch.zeros(1, 4, 8, 8, 8)
+    latent[0, 0, 0, 0, 0] = torch.nan
+    with pytest.raises(Text2CTError, match="not finite, so there is no CT"):
+        decoded(three, Plan(CPU, torch.float32, torch.float32), Sampler(), latent)
+
+
+@pytest.mark.parametrize("as_published", [False, True])
+@pytest.mark.parametrize("latent", [(128, 128, 32), (32, 32, 16)])
+def test_more_memory_is_never_refused_and_no_plan_takes_more_than_is_free(
+        latent: tuple[int, ...], as_published: bool) -> None:
+    runs = False
+    for free in range(200_000_000, 40_000_000_000, 50_000_000):
+        try:
+            plan = planned(CPU, PUBLISHED, latent, free=free, flow=torch.float32, as_published_decode=as_published)
+        except Unavailable:
+            assert not runs, f"refused with {free / 1e9:.2f} GB, and not with less"
+            continue
+        runs = True
+        assert plan.peak_bytes <= free
+        assert plan.hold_bytes >= 0
+    assert runs
+    assert plan.one_batch
+
+
+def test_the_published_decode_is_planned_by_its_windows() -> None:
+    plans = [planned(CPU, PUBLISHED, (128, 128, 32), free=80_000_000_000, as_published_decode=windowed)
+             for windowed in (False, True)]
+    assert [plan.decode_at_once for plan in plans] == [False, True]
+    small = [planned(CPU, PUBLISHED, (64, 64, 32), free=80_000_000_000, as_published_decode=windowed)
+             for windowed in (False, True)]
+    assert small[0] == small[1]
+
+
 def test_memory_is_planned_and_refused_before_the_start() -> None:
-    device, latent = torch.device("cpu"), (128, 128, 32)
+    device, latent = CPU, (128, 128, 32)
     sizes = SIZES
     plenty = planned(device, sizes, latent, free=64_000_000_000)
     assert plenty.one_batch

@@ -12,7 +12,7 @@ from text2ct.engines.text2ct import pipeline
 from text2ct.engines.text2ct.pipeline import Sampler
 from text2ct.engines.text2ct.state import SamplerState
 from text2ct.engines.text2ct.unet import UNet
-from text2ct.engines.text2ct.variants import Trial, Way, at_once, best_of, glimpses, kept_of, pruned_at, variants
+from text2ct.engines.text2ct.variants import Trial, Way, at_once, best_of, glimpses, kept_of, pruned_at
 from text2ct.speed.plan import Plan, unet_bytes
 from text2ct.speed.unet import Speed, quickened
 
@@ -32,11 +32,15 @@ def way_of(unet: UNet, sampler: Sampler, together: int) -> Way:
                lambda seed: pipeline.noise(seed, 4, LATENT), sampler.schedule(LATENT), sampler, together)
 
 
+def ends_of(way: Way) -> list[torch.Tensor]:
+    """The latent of each seed at the end of the way."""
+    return [one.state.move.sample for one in glimpses(way, SEEDS, len(way.schedule))]
+
+
 @pytest.mark.parametrize("sampler", [Sampler(steps=4), Sampler(steps=4, solver="multistep", deep_every=2),
                                      Sampler(steps=4, guidance_interval=(200.0, 800.0))])
-def test_variants_in_one_batch_are_those_of_single_runs(unet: UNet, sampler: Sampler) -> None:
-    alone = variants(way_of(unet, sampler, 1), SEEDS)
-    together = variants(way_of(unet, sampler, 2), SEEDS)
+def test_seeds_in_one_batch_end_as_in_single_runs(unet: UNet, sampler: Sampler) -> None:
+    alone, together = (ends_of(way_of(unet, sampler, count)) for count in (1, 2))
     assert len(alone) == len(together) == 5
     for one, other in zip(alone, together, strict=True):
         assert one.shape == (1, 4, *LATENT)
@@ -48,7 +52,7 @@ def test_a_seed_in_a_batch_is_the_seed_of_the_plain_walk(unet: UNet) -> None:
     sampler = Sampler(steps=3)
     way = way_of(unet, sampler, 5)
     plain = pipeline.walked(way.field(), pipeline.noise(5, 4, LATENT), way.schedule, "euler")
-    assert (variants(way, SEEDS)[2] - plain).abs().max() < 1e-4 * plain.abs().max()
+    assert (ends_of(way)[2] - plain).abs().max() < 1e-4 * plain.abs().max()
 
 
 def test_as_many_share_a_batch_as_half_of_the_memory_holds() -> None:
@@ -68,7 +72,7 @@ def brightness(latent: torch.Tensor) -> float:
 @pytest.mark.parametrize("solver", ["euler", "multistep"])
 def test_the_best_is_a_seed_that_was_walked_to_its_end_as_if_alone(unet: UNet, solver: str) -> None:
     way = way_of(unet, Sampler(steps=6, solver=solver), 3)
-    ends = dict(zip(SEEDS, variants(way, SEEDS), strict=True))
+    ends = dict(zip(SEEDS, ends_of(way), strict=True))
     early = {one.seed: brightness(one.clean) for one in glimpses(way, SEEDS, 2)}
     best = best_of(way, SEEDS, brightness, lambda latent: (brightness(latent), latent))
     wanted = sorted(SEEDS, key=lambda seed: -early[seed])[:2]
@@ -126,5 +130,5 @@ def test_one_step_and_one_seed_are_enough(unet: UNet) -> None:
 
 def test_a_state_of_a_batch_is_told_after_every_step(unet: UNet) -> None:
     seen: list[SamplerState] = []
-    variants(way_of(unet, Sampler(steps=2), 3), SEEDS, lambda state, clean: seen.append(state))
+    glimpses(way_of(unet, Sampler(steps=2), 3), SEEDS, 2, lambda state, clean: seen.append(state))
     assert [(state.done, len(state.move.sample)) for state in seen] == [(1, 3), (2, 3), (1, 2), (2, 2)]

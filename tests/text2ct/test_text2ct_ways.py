@@ -12,7 +12,7 @@ import pytest
 from small_networks import SHAPE, SPACING
 
 from text2ct.cli.main import main
-from text2ct.engines.text2ct import pipeline
+from text2ct.engines.text2ct import pipeline, windows
 from text2ct.engines.text2ct.engine import Files, Text2CTEngine
 from text2ct.errors import BadInput
 from text2ct.requests import GenerateCT, Progress, Result, Watch
@@ -37,6 +37,7 @@ def voxels(result: Result) -> np.ndarray:
 
 @pytest.mark.parametrize(("asked", "said"), [
     ({"sampler": "exact"}, "exact grid, euler, 4 steps, guidance 5, "),
+    ({"sampler": "published"}, "published grid, euler, 4 steps, guidance 5, decoded as published, "),
     ({"solver": "multistep"}, "published grid, multistep, 4 steps, guidance 5, "),
     ({"precision": "float32"}, "published grid, euler, 4 steps, guidance 5, float32 on cpu"),
     ({"precision": "bfloat16"}, "published grid, euler, 4 steps, guidance 5, bfloat16 on cpu"),
@@ -47,6 +48,15 @@ def voxels(result: Result) -> np.ndarray:
 def test_the_way_that_is_asked_for_is_taken_and_said(
         engine: Text2CTEngine, asked: dict[str, Any], said: str) -> None:
     assert made(engine, replace(REQUEST, **asked)).provenance.sampler.startswith(said)
+
+
+def test_the_published_way_decodes_in_windows_and_only_where_it_is_asked_for(
+        engine: Text2CTEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    unasked = voxels(made(engine, REQUEST))
+    assert np.array_equal(voxels(made(engine, replace(REQUEST, sampler="published"))), unasked)  # one small window
+    monkeypatch.setattr(windows, "WINDOW", 8)
+    assert np.array_equal(voxels(made(engine, REQUEST)), unasked)
+    assert not np.array_equal(voxels(made(engine, replace(REQUEST, sampler="published"))), unasked)
 
 
 def test_kinds_of_number_and_shortcuts_change_voxels_and_none_of_them_is_taken_unasked(engine: Text2CTEngine) -> None:

@@ -18,7 +18,7 @@ from text2ct.engines.text2ct.vae import VAE
 from text2ct.engines.text2ct.weights import Networks
 from text2ct.errors import BadInput
 from text2ct.speed import plan as plans
-from text2ct.speed.compiled import compiled, compiler_problem, is_compiled
+from text2ct.speed.compiled import compiled, compiler_problem
 from text2ct.speed.graphs import Recording, Replayed
 from text2ct.speed.plan import Plan, Wishes, planned, wishes
 from text2ct.speed.unet import Speed, quickened
@@ -37,6 +37,11 @@ def networks() -> Networks:
     return Networks(SIZES, TextTower(SIZES.text), unet, vae, 1.0)
 
 
+def is_compiled(network: torch.nn.Module) -> bool:
+    """Whether a block of it was given another way to compute."""
+    return any("forward" in vars(module) for module in network.modules())
+
+
 def test_a_compiled_network_gives_the_plain_answer() -> None:
     problem = compiler_problem(CPU)
     if problem:
@@ -52,6 +57,25 @@ def test_a_compiled_network_gives_the_plain_answer() -> None:
     assert is_compiled(quick)
     assert not is_compiled(plain)
     assert (answer - wanted).abs().max() < 2e-5 * wanted.abs().max()
+
+
+def test_a_network_of_many_shapes_is_compiled_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def watching(call: Any, dynamic: bool) -> Any:
+        def called(*given: Any) -> Any:
+            seen.append(torch._dynamo.config.cache_size_limit)
+            return call(*given)
+
+        return called
+
+    usual = torch._dynamo.config.cache_size_limit
+    monkeypatch.setattr(torch, "compile", watching)
+    network = compiled(UNet(ONE_LEVEL))
+    network(torch.zeros(1, 4, 8, 8, 8), torch.ones(1), torch.zeros(1, 1, 24), torch.ones(1, 3),
+            torch.ones(1, dtype=torch.long))
+    assert set(seen) == {128}
+    assert torch._dynamo.config.cache_size_limit == usual < 128
 
 
 def test_a_missing_compiler_is_said_and_the_network_stays_plain(

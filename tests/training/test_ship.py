@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -18,14 +20,15 @@ from text2ct.engines.text2ct.vae import VAE
 from text2ct.engines.text2ct.weights import load
 from text2ct.errors import BadInput, Text2CTError, WeightsError
 from text2ct.weights import package
+from text2ct_training import checkpoint
 from text2ct_training import ship as shipping
 from text2ct_training.checkpoint import export
-from text2ct_training.recipe import Data, TextRecipe, UNetRecipe, VAERecipe
+from text2ct_training.recipe import Data, TextRecipe, UNetRecipe, VAERecipe, settings
 from text2ct_training.ship import main, ship
 
 KINDS = ("pneumothorax", "emphysema")
 WORDS = len(lexicon(KINDS))
-SAMPLER = Sampler(grid="exact", steps=12, guidance=3.0)
+SAMPLER = Sampler(grid="exact", guidance=3.0)
 
 
 def runs(folder: Path, kind: str = "float16") -> tuple[VAERecipe, TextRecipe, UNetRecipe]:
@@ -46,15 +49,16 @@ def runs(folder: Path, kind: str = "float16") -> tuple[VAERecipe, TextRecipe, UN
 
 def test_the_shipped_set_is_what_the_engine_finds_and_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "text2ct" / "mini"
-    settings = ship(*runs(tmp_path / "runs"), SAMPLER, target)
-    assert read_settings(target) == settings
-    assert (settings.kinds, settings.words, settings.shape) == (KINDS, "standard", (128, 96, 64))
-    assert settings.sampler == SAMPLER
-    assert "lung_mass" in settings.by_rule
+    shipped = ship(*runs(tmp_path / "runs"), SAMPLER, target)
+    assert read_settings(target) == shipped
+    assert (shipped.kinds, shipped.words, shipped.shape) == (KINDS, "standard", (128, 96, 64))
+    assert shipped.sampler == SAMPLER
+    assert "lung_mass" in shipped.by_rule
+    assert "steps" not in (target / "config.json").read_text()  # the presets of the catalog say how many
     monkeypatch.setattr(package, "ENGINES", tmp_path)
     for stated in package.shipped("text2ct", "mini").values():
         package.check(target / f"{stated.name}.safetensors", stated, stated.name)
-    networks = load(settings.sizes, *(target / f"{name}.safetensors" for name in ("clip3d", "unet", "autoencoder")))
+    networks = load(shipped.sizes, *(target / f"{name}.safetensors" for name in ("clip3d", "unet", "autoencoder")))
     assert networks.scale_factor == 0.75
     assert next(networks.text.parameters()).dtype == torch.float32
 
@@ -70,6 +74,9 @@ def test_runs_that_do_not_fit_each_other_are_refused_and_nothing_is_written(tmp_
     refused(tmp_path, BadInput, "differ in width", vae, replace(text, model=replace(text.model, projection=8)), unet)
     refused(tmp_path, WeightsError, "clip3d.safetensors does not fit the TextTower", vae,
             replace(text, model=replace(text.model, mlp=24)), unet)
+    coarse = replace(vae, data=replace(vae.data, spacing=(4.0, 4.0, 5.0)))
+    refused(tmp_path, BadInput, "128 x 96 x 64 voxels of 4 x 4 x 5 mm, and the presets of text2ct/mini are", coarse,
+            text, unet)
     refused(tmp_path, WeightsError, "finish that run first", vae, replace(text, out=str(tmp_path / "none")), unet)
 
 
@@ -80,6 +87,33 @@ def test_wide_numbers_and_large_files_do_not_ship(tmp_path: Path, monkeypatch: p
     refused(tmp_path, WeightsError, "MiB together", *recipes)
     monkeypatch.setattr(shipping, "MOST_BYTES", 5_000)
     refused(tmp_path, WeightsError, "at most 0 MiB may ship", *recipes)
+
+
+def toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {toml(one)}" for name, one in value.items()) + "}"
+    return json.dumps(value)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="recipes are TOML, which Python reads itself from 3.11 on")
+def test_a_run_that_was_not_its_recipe_ships_with_a_warning_for_each_setting(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipes, paths = runs(tmp_path / "runs"), []
+    for recipe in recipes:
+        paths.append(tmp_path / f"{recipe.task}.toml")
+        paths[-1].write_text("\n".join(f"{name} = {toml(value)}" for name, value in asdict(recipe).items()))
+    vae, text, _ = (Path(recipe.out) for recipe in recipes)
+    ran = settings(recipes[1])
+    checkpoint.save(text, checkpoint.Kept(9, 9, {**ran, "run.steps": 1}, {}), 2)
+    checkpoint.save(text, checkpoint.Kept(5000, 9, {**ran, "run.steps": 5000, "run.seed": 7}, {}), 2)
+    checkpoint.save(vae, checkpoint.Kept(1000, 9, settings(recipes[0]), {}), 2)
+    assert main([*map(str, paths), "--to", str(tmp_path / "target")]) == 0
+    assert (tmp_path / "target" / "config.json").exists()
+    said = capsys.readouterr().err.splitlines()
+    assert said[:2] == [f"warning: {paths[1]}: run.seed: run 7, recipe 0.",
+                        f"warning: {paths[1]}: run.steps: run 5000, recipe 1000."]
+    assert len(said) == 3
+    assert "keeps no state" in said[2]
 
 
 def test_recipes_in_the_wrong_order_are_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,6 +66,15 @@ def test_the_loss_falls(data: dict[str, Path], tmp_path: Path) -> None:
     assert held_out[-1] < held_out[0]
 
 
+def test_a_run_that_is_validated_on_what_it_learns_from_says_so(
+        data: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seen = recipe("unet", tmp_path / "seen", data["unet"], steps=1, validate_every=1)
+    for wanted, said in ((seen, 1), (replace(seen, data=replace(seen.data, held_out=str(data["unet"]))), 0),
+                         (replace(seen, run=replace(seen.run, validate_every=0)), 0)):
+        run(replace(wanted, out=str(tmp_path / str(len(list(tmp_path.iterdir()))))))
+        assert capsys.readouterr().err.count("examples that the run learns from") == said
+
+
 @pytest.mark.parametrize("task", ["unet", "vae", "text"])
 def test_a_run_in_two_parts_is_bit_for_bit_the_run_in_one(task: str, data: dict[str, Path], tmp_path: Path) -> None:
     whole = recipe(task, tmp_path / "whole", data[task], schedule="constant", accumulate=2)

@@ -76,6 +76,12 @@ def test_the_mini_recipes_fit_each_other_and_the_size_that_may_be_shipped() -> N
     ('task = "unet"\nout = "x"\nrun = 7', "it wants a table"),
     ('task = "unet"\nout = "x"\n[run]\nbatch = 0', "batch = 0; it must be at least 1"),
     ('task = "unet"\nout = "x"\n[run]\naverage = 1.0', "average = 1.0; it must be at least 0 and less than 1"),
+    ('task = "unet"\nout = "x"\n[run]\nlearning_rate = 0', "learning_rate = 0.0; it must be more than 0"),
+    ('task = "unet"\nout = "x"\n[loss]\nmeasured = 0', "measured = 0; it must be at least 1"),
+    ('task = "unet"\nout = "x"\n[loss]\ndrop = 1', "drop = 1.0; it must be at least 0 and less than 1"),
+    *(('task = "latents"\nout = "x"\nvae = "v"\ntext = "t"\ncount = 1\nbatch = 1\nper_shard = 1'.replace(
+        f"{name} = 1", f"{name} = 0"), f"{name} = 0; it must be at least 1")
+      for name in ("count", "batch", "per_shard")),
     ('task = "unet"\nout = ', "is not TOML"),
 ])
 def test_a_bad_recipe_is_refused_with_a_sentence(text: str, sentence: str, tmp_path: Path) -> None:

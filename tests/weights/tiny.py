@@ -64,7 +64,7 @@ def main() -> int:
     weights.add(parser.add_subparsers(required=True), common_options())
     args = parser.parse_args(["weights", *sys.argv[1:]])
     try:
-        return int(args.run(args, Console(args.quiet, args.verbose, args.json)))
+        return int(args.run(args, Console(args.quiet, args.verbose, args.json, args.progress_as)))
     except Text2CTError as error:
         print(error, file=sys.stderr)
         return error.exit_code

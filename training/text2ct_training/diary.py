@@ -17,6 +17,11 @@ class Diary:
         self._lines = (folder / "log.jsonl").open("a", encoding="utf-8") if wanted else None
         self._curves = _tensorboard(folder) if wanted else None
 
+    def say(self, sentence: str) -> None:
+        """For whoever watches; it is no number, so it stands in no file."""
+        if self._lines is not None:
+            print(sentence, file=sys.stderr, flush=True)
+
     def write(self, step: int, numbers: Mapping[str, float]) -> None:
         if self._lines is None:
             return

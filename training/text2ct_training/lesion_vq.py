@@ -1,9 +1,10 @@
 """Training of the VQ-GAN: reconstruction, a codebook, and two critics, one of slices and one of volumes.
 
-As published: the absolute error and a perceptual error of one slice, the codebook's error,
+As published: the absolute error and a perceptual error, the codebook's error,
 and after some steps the critics (hinge), whose weight is such that their pull on the
 decoder's last layer is half that of the reconstruction. The perceptual error is told by
-fixed random convolutions, for the published one needs a network of other people's weights;
+fixed random convolutions of the whole crop, for the published one needs a network of other
+people's weights and looks at one slice;
 and the critics' norms look at one sample each, where the published look over all processes.
 
 Not published, off by default: more weight in lesions, and codes that nothing used being

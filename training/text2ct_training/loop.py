@@ -33,7 +33,7 @@ from . import checkpoint, ranks
 from .data import Batch, Turns, batches, moved
 from .diary import Diary
 from .ranks import Place
-from .recipe import Run, TrainingRecipe, differences, settings
+from .recipe import Run, TrainingRecipe, differences, settings, validates_on_unseen
 from .turns import Task, Turn
 
 
@@ -65,6 +65,8 @@ def train(task: Task, recipe: TrainingRecipe, place: Place, resume: bool = False
         _put_back(players, kept)
     with (closing(batches(task.train, run.batch, place, seen, recipe.data.workers)) as stream,
           Diary(folder, place.first) as diary, _interrupts() as asked):
+        if run.validate_every and not validates_on_unseen(recipe.data):
+            diary.say("No held_out is named in [data]: held-out losses will be of examples that the run learns from.")
         while step < run.steps:
             torch.manual_seed(run.seed + step)  # nothing here draws from it; a network with dropout would
             said = _step(players, list(islice(stream, run.accumulate)), run, place, step)

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from text2ct.engines.text2ct.config import ModelSizes, TextSizes, UNetSizes, VAESizes
 from text2ct.engines.text2ct.vision import VisionSizes
 from text2ct.errors import BadInput, Unavailable
+from text2ct.report.grammar import DRAWABLE
 
 from .lesion_settings import DenoiserLoss, LesionCrops, LesionData, LesionNet, LesionText, VQLoss, VQNet
 
@@ -58,9 +59,11 @@ class Run:
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "accumulate", "save_every", "keep", "log_every", "validation"):
             _in_bounds(name, getattr(self, name), 1)
-        for name in ("learning_rate", "weight_decay", "warm_up", "clip", "validate_every", "seed"):
+        for name in ("weight_decay", "warm_up", "clip", "validate_every", "seed"):
             _in_bounds(name, getattr(self, name), 0)
         _in_bounds("average", self.average, 0, below=1)
+        if not self.learning_rate > 0:
+            raise BadInput(f"learning_rate = {self.learning_rate}; it must be more than 0.")
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,11 @@ class Data:
     words: Literal["report", "standard"] = "report"
     kept: str = ""
 
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The kinds of finding that phantoms show."""
+        return self.kinds or DRAWABLE
+
 
 @dataclass(frozen=True)
 class FlowLoss:
@@ -94,8 +102,8 @@ class FlowLoss:
     Reports are vectors of length one, whose small numbers are learned from slowly. `loud` gives them the length of
     as many ones while the UNet learns; the finished weights hold that factor.
 
-    `finding` is added to the weight 1 of each number of a latent where a finding was drawn, as far as its voxels are
-    of the finding: an effusion is one in fifty of them, and plain learning hears of it last.
+    `finding` is added to the weight 1 of each number of a latent where a finding was drawn (as far as its voxels are
+    of the finding), and at the mirror place: an effusion is one voxel in fifty, and plain learning hears of it last.
     """
 
     drop: float = 0.1
@@ -104,6 +112,10 @@ class FlowLoss:
     finding: float = 0.0
     scale_factor: float = 0.0
     measured: int = 4
+
+    def __post_init__(self) -> None:
+        _in_bounds("drop", self.drop, 0, below=1)
+        _in_bounds("measured", self.measured, 1)
 
 
 @dataclass(frozen=True)
@@ -177,6 +189,10 @@ class LatentsRecipe:
     precision: Literal["float32", "bfloat16"] = "float32"
     data: Data = field(default_factory=Data)
     sizes: ModelSizes = field(default_factory=ModelSizes)
+
+    def __post_init__(self) -> None:
+        for name in ("count", "batch", "per_shard"):
+            _in_bounds(name, getattr(self, name), 1)
 
 
 @dataclass(frozen=True)
@@ -331,6 +347,13 @@ def _said(kind: Any) -> str:
     if origin in (Union, UnionType) or is_dataclass(kind):
         return "a table"
     return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]
+
+
+def validates_on_unseen(data: Data | LesionData) -> bool:
+    """Whether what a run is validated on is not what it learns from; other phantoms there are always."""
+    if isinstance(data, LesionData):
+        return bool(data.held_out or data.held_out_lists.images)
+    return data.source == "phantom" or bool(data.held_out)
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:

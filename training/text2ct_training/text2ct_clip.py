@@ -129,7 +129,7 @@ class PairExamples(Examples):
 
 def reader(data: Data, sizes: TextSizes) -> Callable[[str], Tensor]:
     """What makes of a report the numbers that the text tower reads: standard words, or all under two headings."""
-    words = lexicon(data.kinds)
+    words = lexicon(data.drawn)
     if data.words == "standard" and (sizes.vocabulary, sizes.end) != (len(words) + 3, len(words) + 2):
         raise BadInput(f"The standard words of these kinds are {len(words)}; set the text tower's vocabulary to "
                        f"{len(words) + 3} and its end to {len(words) + 2}.")

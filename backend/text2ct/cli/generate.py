@@ -38,7 +38,8 @@ def _add_way_options(parser: argparse.ArgumentParser) -> None:
     """How an engine samples; where nothing is given it is the engine's own choice."""
     way = parser.add_argument_group("sampling", "for engines that sample")
     way.add_argument("--sampler", choices=("published", "exact"), default="",
-                     help="the steps of the authors, rounding included, or the same with true lengths")
+                     help="the steps and the decoding of the authors, rounding included, or the same steps with true "
+                          "lengths, decoded as a whole (default: the steps of the weights, decoded as a whole)")
     way.add_argument("--solver", choices=("euler", "heun", "multistep"), default="", help="how a step is taken")
     way.add_argument("--precision", choices=("float32", "bfloat16"), default="",
                      help="kind of number of the large network (default: the one this machine is fast in)")

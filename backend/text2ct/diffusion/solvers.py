@@ -50,9 +50,15 @@ def heun(velocity: Velocity, sample: Tensor, step: Step, before: Move | None) ->
 
 
 def multistep(velocity: Velocity, sample: Tensor, step: Step, before: Move | None) -> Move:
-    """Ahead along the velocity expected in the middle of the step, by its change since the step before."""
+    """Ahead along the velocity expected in the middle of the step, by its change since the step before.
+
+    A step of no length, as the published grid has them where its rounded times repeat, changes nothing, nor is it
+    the step before for the next one.
+    """
     v = velocity(sample, step.time)
-    if before is None:
+    if before is not None and step.length == 0:
+        return before
+    if before is None or before.length == 0:
         return Move(sample + v * step.length, v, step.length)
     slope = (v - before.velocity) / before.length
     return Move(sample + (v + slope * (step.length / 2)) * step.length, v, step.length)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from ..engines.text2ct.unet import ResBlock, UNet
@@ -49,12 +49,7 @@ def _patient(call: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """With room for all shapes of the network: they share one function, which counts as one to the compiler."""
 
     def called(x: Tensor, signal: Tensor) -> Tensor:
-        with torch._dynamo.config.patch(recompile_limit=_SHAPES):
+        with torch._dynamo.config.patch(cache_size_limit=_SHAPES):  # newer releases call it recompile_limit too
             return call(x, signal)
 
     return called
-
-
-def is_compiled(network: nn.Module) -> bool:
-    """Whether any block of it is."""
-    return any("forward" in vars(module) for module in network.modules())

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 import torch
 
 from ..engines.text2ct.config import ModelSizes, UNetSizes
+from ..engines.text2ct.windows import blending_bytes, window_of
 from ..errors import BadInput, Unavailable
 from ..geometry import times
 from ..memory import available_bytes
@@ -86,26 +87,31 @@ def chosen_device(name: str) -> torch.device:
 
 
 def planned(device: torch.device, sizes: ModelSizes, latent_shape: Sequence[int], guided: bool = True,
-            free: int | None = None, flow: torch.dtype | None = None, wished: Wishes = Wishes()) -> Plan:
-    """The plan for a latent of this size on this device."""
+            free: int | None = None, flow: torch.dtype | None = None, wished: Wishes = Wishes(),
+            as_published_decode: bool = False) -> Plan:
+    """The plan for a latent of this size on this device. While it is decoded the UNet stays where it is."""
     free = free_bytes(device) if free is None else free
     flow = flow or _flow_kind(device)
     coder = torch.float16 if device.type == "cuda" else torch.float32
-    pair, single = (unet_bytes(sizes.unet, latent_shape, flow, batch) for batch in (2, 1))
-    one_batch = guided and (free is None or pair < free)
-    at_once = whole_bytes(sizes.vae, latent_shape, coder.itemsize)
-    least = decoding_bytes(sizes.vae, latent_shape, coder.itemsize, _LEAST_WORK)
-    needed = _SPARE + max(pair if one_batch else single, min(least, at_once))
+    pair, single = (_SPARE + unet_bytes(sizes.unet, latent_shape, flow, batch) for batch in (2, 1))
+    one_batch = guided and (free is None or pair <= free)
+    walk = pair if one_batch else single
+    shape, stays = tuple(latent_shape), _SPARE + _weight_bytes(sizes.unet, flow)
+    if as_published_decode:
+        shape, stays = window_of(shape), stays + blending_bytes(shape, sizes.vae.factor, coder.itemsize)
+    at_once = whole_bytes(sizes.vae, shape, coder.itemsize)
+    least = decoding_bytes(sizes.vae, shape, coder.itemsize, _LEAST_WORK)
+    needed = max(walk, stays + min(least, at_once))
     if free is not None and needed > free:
         raise Unavailable(f"A latent of {times(latent_shape)} needs about {needed / 1e9:.1f} GB on {device.type}, and "
                           f"{free / 1e9:.1f} GB are free; close other programs or ask for a smaller grid.")
-    room = _MOST_WORK if free is None else max(_LEAST_WORK, min(_MOST_WORK, (free - least) // 2))
-    decode_at_once = at_once < (4 * _MOST_WORK if free is None else free // 2)
-    decode = decoding_bytes(sizes.vae, latent_shape, coder.itemsize, room)
-    hold = 0 if free is None else max(0, (free - decode) * 3 // 4)
-    speed = Speed(channels_last=device.type != "mps")
-    plan = Plan(device, flow, coder, speed, one_batch, decode_at_once, room, hold,
-                _SPARE + max(pair if one_batch else single, at_once if decode_at_once else decode + hold))
+    left = None if free is None else free - stays
+    room = _MOST_WORK if left is None else max(_LEAST_WORK, min(_MOST_WORK, (left - least) // 2))
+    decode_at_once = at_once <= max(least, 4 * _MOST_WORK if left is None else left // 2)
+    decode = decoding_bytes(sizes.vae, shape, coder.itemsize, room)
+    hold = 0 if left is None or decode_at_once else (left - decode) * 3 // 4
+    plan = Plan(device, flow, coder, Speed(channels_last=device.type != "mps"), one_batch, decode_at_once, room, hold,
+                max(walk, stays + (at_once if decode_at_once else decode + hold)))
     return as_wished(plan, wished)
 
 
@@ -123,10 +129,13 @@ def as_wished(plan: Plan, wished: Wishes) -> Plan:
 
 def unet_bytes(sizes: UNetSizes, latent_shape: Sequence[int], kind: torch.dtype, batch: int) -> int:
     """Weights and the tensors alive at the widest place of one evaluation."""
-    widths = sizes.channels
-    weights = sum(27 * 24 * width**2 for width in widths)
-    alive = math.prod(latent_shape) * widths[0] * _LIVE_WIDTHS * batch
-    return (weights + alive) * kind.itemsize
+    alive = math.prod(latent_shape) * sizes.channels[0] * _LIVE_WIDTHS * batch
+    return _weight_bytes(sizes, kind) + alive * kind.itemsize
+
+
+def _weight_bytes(sizes: UNetSizes, kind: torch.dtype) -> int:
+    """The UNet's weights, from its widths."""
+    return sum(27 * 24 * width**2 for width in sizes.channels) * kind.itemsize
 
 
 def free_bytes(device: torch.device) -> int | None:

@@ -20,7 +20,7 @@ from .convert import file_sha256
 
 ENGINES = Path(__file__).parents[1] / "engines"
 CONFIG = "config.json"
-HOW_TO_GET = "pip install --force-reinstall text2ct"
+HOW_TO_GET = "installing text2ct again, as you installed it"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def check(path: Path, stated: ShippedFile, name: str) -> None:
     """Compare a file with what was shipped."""
     if path.stat().st_size != stated.bytes or file_sha256(path, Watch(), f"hashing {name}") != stated.sha256:
         raise WeightsError(f"The weights {name} are not those that shipped with text2ct; they are damaged or were "
-                           f"changed. Install it again: {HOW_TO_GET}")
+                           "changed. Install text2ct again, as you installed it.")
 
 
 @lru_cache(maxsize=64)

@@ -2,7 +2,7 @@
 
 `explicit_attention` is the definition, with the whole matrix of scores in memory;
 `fused_attention` is PyTorch's own kernel for the same. The report is one token, so the
-attention to it is a constant: `text2ct.speed.fold` uses that, this file does not.
+attention to it is a constant: `OneToken` in `text2ct.speed.unet` uses that, this file does not.
 """
 
 from __future__ import annotations

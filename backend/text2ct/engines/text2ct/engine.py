@@ -60,7 +60,8 @@ class Text2CTEngine:
         sampler = _sampler(request, self._sampler or files.sampler, files)
         latent_shape = _latent_shape(grid.shape, files.sizes)
         plan = planned(chosen_device(watch.device), files.sizes, latent_shape, sampler.guidance != 1.0,
-                       flow=KINDS.get(request.precision), wished=wishes())
+                       flow=KINDS.get(request.precision), wished=wishes(),
+                       as_published_decode=sampler.as_published_decode)
         networks = self._networks(files, plan, watch)
         watch.at("reading the report", 0, 1)
         prompt = prompt_of(request.report, files, request.by_rule)
@@ -195,7 +196,9 @@ def _sampler(request: GenerateCT, sampler: Sampler, files: Files) -> Sampler:
     steps = request.steps or catalog.engine(ENGINE).preset(request.preset, files.id).steps or sampler.steps
     guidance = sampler.guidance if request.guidance is None else request.guidance
     sampler = replace(sampler, steps=steps, guidance=guidance, grid=request.sampler or sampler.grid,
-                      solver=request.solver or sampler.solver)
+                      solver=request.solver or sampler.solver,
+                      as_published_decode=request.sampler == "published" if request.sampler
+                      else sampler.as_published_decode)
     return shortened(sampler, request.lossy)
 
 
@@ -226,12 +229,14 @@ def _about_means(prompt: Prompt, drawing: Drawing, request: GenerateCT) -> tuple
 
 def _about_report(prompt: Prompt, drawing: Drawing, files: Files) -> tuple[str, ...]:
     """How the report was read, and what became of each finding that the weights did not draw."""
-    missing = (*prompt.left, *drawing.not_drawn)
+    length, missing = files.sizes.text.length, (*prompt.left, *drawing.not_drawn)
     said = (
         (bool(files.about), files.about),
         (bool(prompt.words), f'The weights were told, in standard words: "{prompt.words}"'),
-        (prompt.dropped > 0, f"The weights read {files.sizes.text.length} tokens of a report; its last "
-                             f"{prompt.dropped} were left out. Put what matters first."),
+        (prompt.dropped > 0, f"The weights read {length} tokens of a report; its last {prompt.dropped} were left out. "
+                             "Put what matters first."),
+        (bool(prompt.cut), f"The weights read {length - 2} standard words; these findings did not fit: "
+                           f"{named(prompt.cut)}."),
         (bool(drawing.drawn), "Drawn by rule into the generated CT, not by the weights: "
                               f"{named(drawing.drawn)}."),
         (bool(missing), f"Not drawn by these weights: {named(missing)}."))

@@ -19,6 +19,7 @@ from torch.nn import functional
 from ...diffusion.guidance import ALWAYS, guided, wanted_at
 from ...diffusion.rectified_flow import GRIDS, GridName, Step, clean_estimate
 from ...diffusion.solvers import EVALUATIONS, SOLVERS, Velocity
+from ...errors import Text2CTError
 from ...speed.cache import DeepFeatures
 from ...speed.compiled import compiled
 from ...speed.graphs import Replayed
@@ -42,6 +43,8 @@ Told = Callable[[int, int], None]
 class Sampler:
     """How the flow is walked. `exact` is the same schedule with true step lengths.
 
+    `as_published_decode`: a large latent is decoded as the published program does it (`windows`).
+
     The last four change the picture to save time, and are named so in the account: guidance only
     between two times, the UNet's deep features computed in one of `deep_every` evaluations
     (all but its first `shallow_levels` levels), and steps that stand in place of more.
@@ -59,7 +62,7 @@ class Sampler:
 
     def said(self) -> str:
         """For the account."""
-        decode = ", decoded in the published windows" if self.as_published_decode else ""
+        decode = ", decoded as published" if self.as_published_decode else ""
         lossy = f", lossy: {' and '.join(self._losses())}" if self._losses() else ""
         return f"{self.grid} grid, {self.solver}, {self.steps} steps, guidance {self.guidance:g}{decode}{lossy}"
 
@@ -142,13 +145,25 @@ def walked(field: Velocity, start: Tensor, schedule: Sequence[Step], solver: str
 def decoded(networks: Networks, plan: Plan, sampler: Sampler, latent: Tensor,
             told: Told | None = None) -> NDArray[np.int16]:
     """HU of a latent, (X, Y, Z)."""
+    if not bool(torch.isfinite(latent).all()):
+        raise Text2CTError("Sampling ended in values that are not finite, so there is no CT to decode; "
+                           "try another solver, a lower guidance or the precision float32.")
     vae, scaled = networks.vae, _for_coder(networks, plan, latent)
-    with torch.inference_mode():
-        if sampler.as_published_decode:
-            return to_hu(decoded_as_published(vae.decode, scaled, told)[0, 0])
+
+    def piece(part: Tensor, window: int = 0, windows: int = 1) -> Tensor:
+        """The latent, or a window of it, decoded as the plan says."""
+        def tell(done: int, total: int) -> None:
+            if told is not None:
+                told(window * total + done, windows * total)
+
         if plan.decode_at_once:
-            return to_hu(vae.decode(scaled)[0, 0])
-        return to_hu(decoded_in_slabs(vae, scaled, plan.work_bytes, told, plan.hold_bytes)[0, 0])
+            tell(0, 1)
+            return vae.decode(part)
+        return decoded_in_slabs(vae, part, plan.work_bytes, tell, plan.hold_bytes)
+
+    with torch.inference_mode():
+        whole = decoded_as_published(piece, scaled) if sampler.as_published_decode else piece(scaled)
+        return to_hu(whole[0, 0])
 
 
 def preview(networks: Networks, plan: Plan, latent: Tensor,

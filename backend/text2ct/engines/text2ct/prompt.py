@@ -26,13 +26,18 @@ _MISSING = "nan"  # upstream quirk: a missing section was written as this word i
 
 @dataclass(frozen=True)
 class Prompt:
-    """Token numbers, how many did not fit, the findings left to rules and to nobody, and the standard words if any."""
+    """Token numbers, how many of the report's did not fit, and the findings left to rules and to nobody.
+
+    `words` are the standard words, where the weights read these, and `cut` the findings whose words did not fit: the
+    order is fixed, whatever the report puts first.
+    """
 
     ids: tuple[int, ...]
     dropped: int = 0
     by_rule: tuple[Finding, ...] = ()
     left: tuple[Finding, ...] = ()
     words: str = ""
+    cut: tuple[Finding, ...] = ()
 
 
 def prompt_of(report: str, files: Files, rules: bool) -> Prompt:
@@ -41,11 +46,23 @@ def prompt_of(report: str, files: Files, rules: bool) -> Prompt:
     if files.words == "report":
         found = tokens(as_trained(report), length)
         return Prompt(found.ids, found.dropped)
-    words, left = standard_words(understand(report).findings, files.kinds)
+    findings = understand(report).findings
+    words, left = standard_words(findings, files.kinds)
     ids = word_ids(words, lexicon(files.kinds), length)
     by_rule = tuple(finding for finding in left if rules and finding.kind in files.by_rule)
     rest = tuple(finding for finding in left if finding not in by_rule)
-    return Prompt(ids, max(0, len(words.split()) + 2 - length), by_rule, rest, words.replace(" .", "."))
+    told = " ".join(words.split()[:length - 2])  # beside the marks of begin and end
+    return Prompt(ids, 0, by_rule, rest, told.replace(" .", "."), _cut(findings, files.kinds, told))
+
+
+def _cut(findings: Sequence[Finding], kinds: Sequence[str], told: str) -> tuple[Finding, ...]:
+    """The findings of these kinds whose sentence is not all among the words that were told."""
+    def sentences(words: str) -> set[str]:
+        return {sentence.strip() for sentence in words.split(".")[:-1]}
+
+    whole = sentences(told)
+    return tuple(one for one in findings if one.kind in kinds and one.certainty == "present"
+                 and not sentences(standard_words((one,), kinds)[0]) <= whole)
 
 
 def named(findings: Sequence[Finding]) -> str:

@@ -1,4 +1,4 @@
-"""Several CTs of one report: by their seeds in one batch, or the best of several, most of them given up early.
+"""The best of several CTs of one report: their seeds begun in batches, most of them given up early.
 
 All samples of a batch go through the network together, each with the noise of its own seed, so
 that each ends where it would have ended alone, up to rounding.
@@ -85,11 +85,6 @@ def at_once(plan: Plan, sizes: ModelSizes, latent_shape: Sequence[int], guided: 
     fitting = [count for count in range(2, _MOST_AT_ONCE + 1)
                if unet_bytes(sizes.unet, latent_shape, plan.flow, count * pair) <= free // 2]
     return max(fitting, default=1)
-
-
-def variants(way: Way, seeds: Sequence[int], each: Each | None = None) -> list[Tensor]:
-    """The latent of each seed at the end of the way."""
-    return [glimpse.state.move.sample for glimpse in glimpses(way, seeds, len(way.schedule), each)]
 
 
 def glimpses(way: Way, seeds: Sequence[int], steps: int, each: Each | None = None) -> list[Glimpse]:

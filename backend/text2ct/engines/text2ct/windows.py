@@ -3,6 +3,7 @@
 Each window has its own norm statistics, so the result differs from decoding at once; that
 is why the published rule is kept for parity, and why it is not our default. Windows overlap
 by 40 %, weighted by a Gaussian (sigma an eighth of the window, never below 0.001 of it).
+How a window is decoded (in one call or in slabs) is the caller's business.
 """
 
 from __future__ import annotations
@@ -19,19 +20,27 @@ WINDOW = 80
 OVERLAP = 0.4
 _SIGMA = 0.125
 _FLOOR = 1e-3
-Decode = Callable[[Tensor], Tensor]
+Decode = Callable[[Tensor, int, int], Tensor]  # a latent, which window it is, and of how many
 
 
-def decoded_as_published(decode: Decode, latent: Tensor, each: Callable[[int, int], None] | None = None) -> Tensor:
-    """In one call when the latent has at most 80^3 voxels, else in windows."""
-    size = latent.shape[2:]
-    if math.prod(size) <= WINDOW**3:
-        return decode(latent)
-    return windowed(decode, latent, (WINDOW,) * 3, OVERLAP, each)
+def window_of(size: Sequence[int]) -> tuple[int, ...]:
+    """What is decoded in one piece: the latent when it has at most 80^3 voxels, else a window of it."""
+    return tuple(size) if math.prod(size) <= WINDOW**3 else tuple(min(WINDOW, n) for n in size)
 
 
-def windowed(decode: Decode, latent: Tensor, window: Sequence[int], overlap: float,
-             each: Callable[[int, int], None] | None = None) -> Tensor:
+def blending_bytes(size: Sequence[int], factor: int, element: int) -> int:
+    """What blending holds beside the decoding of a window: sum and weights of the CT, and three of a window."""
+    window = window_of(size)
+    return 0 if window == tuple(size) else (2 * math.prod(size) + 3 * math.prod(window)) * factor**3 * element
+
+
+def decoded_as_published(decode: Decode, latent: Tensor) -> Tensor:
+    """In one piece when the latent has at most 80^3 voxels, else in windows."""
+    window = window_of(latent.shape[2:])
+    return decode(latent, 0, 1) if window == tuple(latent.shape[2:]) else windowed(decode, latent, window, OVERLAP)
+
+
+def windowed(decode: Decode, latent: Tensor, window: Sequence[int], overlap: float) -> Tensor:
     """Windows decoded one by one, blended; a window larger than the latent is cut to it."""
     size = latent.shape[2:]
     window = tuple(min(w, n) for w, n in zip(window, size, strict=True))
@@ -39,10 +48,8 @@ def windowed(decode: Decode, latent: Tensor, window: Sequence[int], overlap: flo
     total: Tensor | None = None
     weights = share = latent.new_zeros(0)
     for done, corner in enumerate(corners):
-        if each is not None:
-            each(done, len(corners))
         i, j, k = (slice(a, a + w) for a, w in zip(corner, window, strict=True))
-        part = decode(latent[:, :, i, j, k])
+        part = decode(latent[:, :, i, j, k], done, len(corners))
         factor = part.shape[-1] // window[-1]
         if total is None:
             total = part.new_zeros((*part.shape[:2], *(n * factor for n in size)))
