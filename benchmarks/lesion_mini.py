@@ -5,8 +5,8 @@
 In each place, in lung and in soft tissue in turn, five lesions are made from one seed and differ only in the
 density asked for. Measured is what was written into the CT: the mean HU inside the mask, whether the five stand in
 the order asked for, the volume against the wanted one, and, at the surface where the change ends, the mean step from
-voxel to voxel against that of the same surface in the untouched CT. Another five are asked for another volume each.
-Every lesion is on a CT that the weights may have seen in training or not; name those that they have not.
+voxel to voxel against that of the same surface in the untouched CT. Volumes differ from place to place. Name CTs that
+the weights have not seen in training.
 """
 
 from __future__ import annotations
@@ -122,6 +122,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    if args.places < len(args.cts):
+        parser.error(f"--places {args.places} is less than one for each of the {len(args.cts)} CTs")
     torch.set_num_threads(1)
     device = torch.device("cpu")
     weights, sampler = mini_files(args.weights, device, kind_for(device, False)), Sampler("dpm++2m", args.steps)

@@ -11,7 +11,7 @@ from text2ct.engines.lesiondiffusion.attributes import Surroundings, asked, comp
 from text2ct.engines.lesiondiffusion.drawing import of_volume
 from text2ct.engines.lesiondiffusion.networks import Settings
 from text2ct.engines.lesiondiffusion.organs import NUMBERS
-from text2ct.engines.lesiondiffusion.painting import lost_level
+from text2ct.engines.lesiondiffusion.painting import held, lost_level
 from text2ct.engines.lesiondiffusion.sampling import Sampler, sample_mask, seeded
 from text2ct.engines.lesiondiffusion.working import crop_around
 from text2ct.errors import WeightsError
@@ -99,3 +99,16 @@ def test_a_stated_hu_stands_before_that_of_a_calcification() -> None:
     for attributes in ((value, density), (density, value)):
         said, _ = asked(attributes, "")
         assert dict(completed(said, 5, seen(60.0)))["CT value"] == "300.0 HU,"
+
+
+def test_a_speck_of_another_tissue_is_held_and_the_rest_stays() -> None:
+    hu = np.random.default_rng(0).normal(40, 12, (20, 20, 20)).astype(np.float32)
+    inside = np.zeros(hu.shape, bool)
+    inside[4:16, 4:16, 4:16] = True
+    old = np.full(hu.shape, -800, np.int16)
+    hu[8:10, 8:10, 8:10], hu[16, 8:10, 8:10], hu[:2] = 700, 700, -800
+    steady = held(hu, old, inside)
+    assert steady.max() < 100
+    assert np.array_equal(steady[:2], hu[:2])
+    rest = inside & (np.abs(hu - 40) < 36)
+    assert np.array_equal(steady[rest], hu[rest])

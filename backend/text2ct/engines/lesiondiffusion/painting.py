@@ -21,9 +21,10 @@ from .blending import blended
 from .crops import Mask
 from .hounsfield import to_unit
 from .published import decoded_hu, latent_mask
-from .working import Crop, reach, values_on
+from .working import Crop, Floats, reach, values_on
 
 _RING = (1, 6)  # voxels of the crop between which the tissue around a lesion lies
+_SPECK, _STEADY_HU = 3.5, 30.0  # deviations, and the least of them
 _AROUND_MM = 12.0  # of the lesion, where what the decoder loses is measured
 
 
@@ -60,13 +61,16 @@ def set_back(ct: CTVolume, mask: Mask, painted: Tensor, untouched: Tensor, crop:
              mean_hu: float | None = None) -> CTVolume:
     """The CT with the lesion of the decoded crop; `untouched` is the crop decoded without it.
 
-    Every voxel beyond the feather keeps its bits. With `mean_hu` the lesion as a whole is moved to that mean.
+    Every voxel beyond the feather keeps its bits. With `mean_hu` the lesion as a whole is moved to that mean, and
+    specks far off the rest of it are held: a small VQ-GAN has codes of bone and air where it means tissue.
     """
     low, high = reach(mask, ct.grid, _AROUND_MM)
     cut = tuple(map(slice, low, high))
     window = ct.grid.window(low, high)
     new, base = (values_on(decoded_hu(one), crop.grid, window) for one in (painted, untouched))
     old, inside = ct.voxels[cut], mask[cut]
+    if mean_hu is not None:
+        new = held(new, old, inside)
 
     def made(shift: float) -> NDArray[np.int16]:
         rng = np.random.default_rng(seed_for(seed, "scan noise"))
@@ -76,6 +80,16 @@ def set_back(ct: CTVolume, mask: Mask, painted: Tensor, untouched: Tensor, crop:
     first = made(0.0)
     voxels[cut] = first if mean_hu is None else made(mean_hu - float(first[inside].mean()))
     return CTVolume(voxels, ct.affine)
+
+
+def held(hu: Floats, old: NDArray[np.int16], inside: Mask) -> Floats:
+    """Values held to a few deviations about the median of the lesion, both told by its middle half; around the lesion
+    to what lies between that and the tissue that is there."""
+    low, middle, high = np.quantile(hu[inside], (0.25, 0.5, 0.75))
+    room = max(_SPECK * (high - low) / 1.349, _STEADY_HU)
+    least = np.where(inside, middle - room, np.minimum(old, middle - room))
+    most = np.where(inside, middle + room, np.maximum(old, middle + room))
+    return np.asarray(np.clip(hu, least, most), np.float32)
 
 
 def seed_for(seed: int, what: str) -> int:

@@ -39,7 +39,8 @@ _NEAR_VOXELS = 6
 _VOLUME_ERROR = 0.02
 _LUNG_HU = -350.0
 DRAW, PAINT = "drawing the lesion", "painting the lesion"
-_MOVED = "LINet painted the lesion; its HU as a whole were then moved to the mean that its density stands for."
+_MOVED = ("LINet painted the lesion; its HU as a whole were then moved to the mean that its density stands for, "
+          "and specks far off the rest were held.")
 _EXACT = "LMNet drew the form of the lesion; its surface was then moved until the volume was the wanted one."
 
 
