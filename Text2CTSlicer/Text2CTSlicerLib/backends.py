@@ -1,8 +1,9 @@
 """Where requests are run: in this Slicer, in a process of its own on this machine, or on a server.
 
 One interface for the three; none of them knows Qt or MRML, and every method may block,
-so panels call them through `tasks`. The service behind the last two keeps its jobs: a
-job is found again by its id after a crash of Slicer or of the service.
+so panels call them through `tasks`. Translating asks Qt, so what a thread may have to say
+is put into words when a backend is made. The service behind the last two keeps its jobs:
+a job is found again by its id after a crash of Slicer or of the service.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ HERE, PROCESS = "here", "process"
 class EngineChoice:
     """An engine as a menu shows it. `presets` and `weights` map ids to words.
 
-    `chosen_weights` are those that the engine takes by itself; weights named in `presets_of` have their own presets.
+    `chosen_weights` are those that the engine takes by itself; weights named in `presets_of` have their own presets;
+    those in `absent` are still to be downloaded or brought in.
     """
 
     id: str
@@ -45,6 +47,12 @@ class EngineChoice:
     needs_torch: bool = False
     chosen_weights: str = ""
     presets_of: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
+
+    def weights_words(self) -> dict[str, str]:
+        """The weights as a menu shows them."""
+        return {name: title + (_(" (not downloaded)") if name in self.absent else "")
+                for name, title in self.weights.items()}
 
     def presets_with(self, weights: str) -> Mapping[str, str]:
         """The presets that a menu shows while these weights are chosen."""
@@ -98,14 +106,15 @@ class Here:
 
     def __init__(self) -> None:
         self.title = _("This Slicer")
+        self._state = _("Runs inside Slicer, one request at a time; Slicer answers more slowly meanwhile.")
+        self._gone = _("A request that ran inside Slicer ended with it; generate it again.")
         self._turn = threading.Lock()
 
     def check(self) -> Lamp:
         import text2ct
         from text2ct.memory import available_bytes
 
-        return Lamp(True, _("Runs inside Slicer, one request at a time; Slicer answers more slowly meanwhile."), "cpu",
-                    available_bytes(), text2ct.__version__, catalog_engines())
+        return Lamp(True, self._state, "cpu", available_bytes(), text2ct.__version__, catalog_engines())
 
     def start(self, request: Request, progress: ProgressSink, cancel: CancelToken) -> Running:
         return _InThread(request, self._turn)
@@ -113,7 +122,7 @@ class Here:
     def attach(self, job_id: str) -> Running:
         from text2ct.errors import Unavailable
 
-        raise Unavailable(_("A request that ran inside Slicer ended with it; generate it again."))
+        raise Unavailable(self._gone)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -141,8 +150,11 @@ class _InThread:
 class _OverService(ABC):
     """What the two backends with a service behind them share."""
 
-    key = ""
-    title = ""
+    def __init__(self, key: str, title: str) -> None:
+        self.key, self.title = key, title
+        self._ready = _("Ready: text2ct {version} on {device}.")
+        self._other_version = _("This module has version {ours}.")
+        self._sending = _("sending the image")
 
     @abstractmethod
     def _service(self) -> Service:
@@ -159,9 +171,9 @@ class _OverService(ABC):
         workers = [w for w in said.get("workers") or () if isinstance(w, dict)]
         trouble = next((str(w["trouble"]) for w in workers if w.get("trouble")), "")
         theirs, device = str(said.get("version", "?")), ", ".join(sorted({str(w.get("device")) for w in workers}))
-        sentence = trouble or _("Ready: text2ct {version} on {device}.").format(version=theirs, device=device or "?")
+        sentence = trouble or self._ready.format(version=theirs, device=device or "?")
         if theirs != text2ct.__version__ and not trouble:
-            sentence += " " + _("This module has version {ours}.").format(ours=text2ct.__version__)
+            sentence += " " + self._other_version.format(ours=text2ct.__version__)
         free = said.get("memory_bytes")
         return Lamp(not trouble, sentence, device, free if isinstance(free, int) else None, theirs, offered(said))
 
@@ -170,7 +182,7 @@ class _OverService(ABC):
 
         def sending(done: int, total: int) -> None:
             cancel.check()
-            progress(Progress(_("sending the image"), done >> 20, max(1, total >> 20), 0.0))
+            progress(Progress(self._sending, done >> 20, max(1, total >> 20), 0.0))
 
         return self._service().submit(request, on_upload=sending)
 
@@ -181,25 +193,23 @@ class _OverService(ABC):
 class LocalProcess(_OverService):
     """A service of our own in a child process, ended with Slicer; its jobs outlive both."""
 
-    key = PROCESS
-
     def __init__(self, local: LocalService | None = None) -> None:
-        self.title = _("Local process")
+        super().__init__(PROCESS, _("Local process"))
+        self._lacking = _("Not set up yet: {names} are missing. Press 'Set up'.")
+        self._folder = packages.folder()
         self._local = local
 
     def check(self) -> Lamp:
         lacking = packages.missing([packages.BASE, packages.SERVER])
         if lacking:
-            return Lamp(False, _("Not set up yet: {names} are missing. Press 'Set up'.").format(
-                names=", ".join(lacking)))
+            return Lamp(False, self._lacking.format(names=", ".join(lacking)))
         return super().check()
 
     def _service(self) -> Service:
         if self._local is None:
             from text2ct.local_service import LocalService
 
-            self._local = LocalService(shutil.which("PythonSlicer") or sys.executable,
-                                       environment={"PYTHONPATH": str(packages.folder())})
+            self._local = LocalService(python(), environment={"PYTHONPATH": str(self._folder)})
         return self._local.start()
 
     def close(self) -> None:
@@ -210,22 +220,26 @@ class LocalProcess(_OverService):
 class Remote(_OverService):
     """A server, by its address and key."""
 
-    def __init__(self, address: str, key: str) -> None:
-        self.key = address
-        self.title = address
-        self._key = key
+    def __init__(self, address: str, secret: str) -> None:
+        super().__init__(address, address)
+        self._secret = secret
         self._client: Service | None = None
 
     def _service(self) -> Service:
         if self._client is None:
             from text2ct.client import Service
 
-            self._client = Service(self.key, self._key)
+            self._client = Service(self.key, self._secret)
         return self._client
 
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
+
+
+def python() -> str:
+    """The Python of this Slicer, as a program that can be started."""
+    return shutil.which("PythonSlicer") or sys.executable
 
 
 def catalog_engines() -> tuple[EngineChoice, ...]:
@@ -252,11 +266,12 @@ def for_task(engines: tuple[EngineChoice, ...], task: str) -> list[EngineChoice]
 
 def _choice(engine: Mapping[str, Any]) -> EngineChoice:
     here = [w for w in engine["weight_sets"] if w.get("present", True) or not w.get("ships")]
-    weights = {w["id"]: w["title"] + ("" if w.get("present", True) else _(" (not downloaded)")) for w in here}
+    absent = frozenset(w["id"] for w in here if not w.get("present", True))
     vocabulary = {name: tuple(values) for name, values in engine["lesion_vocabulary"].items()}
     return EngineChoice(engine["id"], engine["title"], engine["summary"], tuple(engine["tasks"]), engine["ready"],
-                        _presets(engine), weights, vocabulary, engine.get("extra") == "torch",
-                        engine.get("weights", ""), {w["id"]: _presets(w) for w in here if w.get("presets")})
+                        _presets(engine), {w["id"]: w["title"] for w in here}, vocabulary,
+                        engine.get("extra") == "torch", engine.get("weights", ""),
+                        {w["id"]: _presets(w) for w in here if w.get("presets")}, absent)
 
 
 def _presets(owner: Mapping[str, Any]) -> dict[str, str]:

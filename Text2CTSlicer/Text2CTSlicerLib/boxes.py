@@ -29,7 +29,7 @@ _STRAIGHT_MM = 1e-3
 _WHOLE = 0.99
 _USUAL_MM = 40.0
 FILL = 0.15  # opacity of a box, so that the image shows through
-_ENOUGH = 500_000  # voxels looked at to judge a box
+_ENOUGH = 50_000  # voxels looked at to judge a box
 
 
 @dataclass(frozen=True)

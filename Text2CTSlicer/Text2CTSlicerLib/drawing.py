@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
 from . import boxes, display
 
+_EVERY_MS = 50
+
 
 class BoxDrawing:
-    """Places ROI nodes and watches the current one; `on_box` is called after each change of it."""
+    """Places ROI nodes and watches the current one; `on_box` is called after changes of it.
+
+    A box that is pulled changes many times a second, and each change is told by several
+    events: `on_box` is called for all those of a moment together.
+    """
 
     def __init__(self, on_box: Callable[[slicer.vtkMRMLMarkupsROINode | None], None],
                  say: Callable[[str], None]) -> None:
         self._on_box, self._say = on_box, say
         self._watched: slicer.vtkMRMLMarkupsROINode | None = None
         self._observers: list[int] = []
+        self._pause = qt.QTimer()
+        self._pause.singleShot = True
+        self._pause.setInterval(_EVERY_MS)
+        self._pause.connect("timeout()", self._tell)
 
     def draw(self, ct: slicer.vtkMRMLScalarVolumeNode | None) -> None:
         """Let the user click two opposite corners; pressed again while doing so, stop."""
@@ -57,8 +68,15 @@ class BoxDrawing:
         if roi is not None:
             for event in (slicer.vtkMRMLMarkupsNode.PointModifiedEvent, vtk.vtkCommand.ModifiedEvent,
                           slicer.vtkMRMLTransformableNode.TransformModifiedEvent):
-                self._observers.append(roi.AddObserver(event, lambda caller, name: self._on_box(self._watched)))
+                self._observers.append(roi.AddObserver(event, self._changed))
         self._on_box(roi)
+
+    def _changed(self, caller: slicer.vtkMRMLMarkupsROINode, event: str) -> None:
+        if not self._pause.active:
+            self._pause.start()
+
+    def _tell(self) -> None:
+        self._on_box(self._watched)
 
     def _leave(self, node_id: str | None) -> None:
         """The drawing was stopped: a box without a size is of no use to anybody."""
@@ -69,6 +87,7 @@ class BoxDrawing:
 
     def close(self) -> None:
         """Follow none."""
+        self._pause.stop()
         for observer in self._observers:
             if self._watched is not None:
                 self._watched.RemoveObserver(observer)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from slicer.i18n import tr as _
 
-from .backends import Backend, Running
+from . import weights
+from .backends import HERE, PROCESS, Backend, Running
 from .settings import RememberedJob, Settings
 from .tasks import Task, Tasks
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from text2ct.volume import CTVolume
 
 RUNNING, DONE, FAILED, CANCELLED = "running", "done", "failed", "cancelled"
+Work = Callable[[Callable[[Any], None], "CancelToken"], Any]
 _MOST_LINES = 500
 
 
@@ -46,7 +48,7 @@ class Job:
 class Delivery:
     """Who gets what comes of a job. All are called on the main thread."""
 
-    on_result: Callable[[Result], str]  # returns what it did with it, in a sentence
+    on_result: Callable[[Any], str]  # a Result, or what `do` made; returns what it did with it, in a sentence
     on_preview: Callable[[CTVolume], None] = lambda ct: None
     on_end: Callable[[], None] = lambda: None
 
@@ -56,6 +58,7 @@ class _Entry:
     view: Job
     token: CancelToken
     delivery: Delivery
+    backend: Backend | None
     task: Task | None = None
     remembered: str = ""
     stage_began: float = 0.0
@@ -68,6 +71,7 @@ class Jobs:
     def __init__(self, tasks: Tasks, settings: Settings) -> None:
         self._tasks, self._settings = tasks, settings
         self._entries: dict[int, _Entry] = {}
+        self._undeliverable: set[str] = set()
         self.changed: list[Callable[[], None]] = []
 
     def rows(self) -> list[Job]:
@@ -75,6 +79,10 @@ class Jobs:
 
     def running(self) -> bool:
         return any(job.state == RUNNING for job in self.rows())
+
+    def uses(self, backend: Backend) -> bool:
+        """Whether a job of this backend is under way."""
+        return any(entry.backend is backend and entry.view.state == RUNNING for entry in self._entries.values())
 
     def log(self, key: int) -> str:
         return "\n".join(self._entries[key].log) if key in self._entries else ""
@@ -87,12 +95,20 @@ class Jobs:
             running = backend.start(request, tell, token)
             return self._followed(running, memory, tell, token)
 
-        return self._begin(backend, title, delivery, work)
+        return self._begin(title, backend.title, delivery, work, backend)
+
+    def do(self, title: str, where: str, work: Work, delivery: Delivery) -> int:
+        """Follow work that is no request: it has its line, its log and its cancelling, and is not found again."""
+        return self._begin(title, where, delivery, work)
 
     def recover(self, backend: Backend, delivery_for: Callable[[RememberedJob], Delivery]) -> list[int]:
-        """Follow again what this backend was asked in an earlier session and what was never delivered."""
-        return [self._begin(backend, job.title, delivery_for(job), self._attached(backend, job), job.id)
-                for job in self._settings.jobs() if job.backend == backend.key and job.id not in self._followed_ids()]
+        """Follow again what this backend was asked in an earlier session and what was never delivered.
+
+        A result that could not be loaded is not tried again in this session: it would fail each time.
+        """
+        passed = self._followed_ids() | self._undeliverable
+        return [self._begin(job.title, backend.title, delivery_for(job), self._attached(backend, job), backend, job.id)
+                for job in self._settings.jobs() if job.backend == backend.key and job.id not in passed]
 
     def cancel(self, key: int) -> None:
         """Ask a job to stop; it ends when it has."""
@@ -115,12 +131,12 @@ class Jobs:
                 entry.token.cancel()
         self.changed.clear()
 
-    def _begin(self, backend: Backend, title: str, delivery: Delivery,
-               work: Callable[[Callable[[Any], None], CancelToken], Result], remembered: str = "") -> int:
+    def _begin(self, title: str, where: str, delivery: Delivery, work: Work, backend: Backend | None = None,
+               remembered: str = "") -> int:
         from text2ct.requests import CancelToken
 
         key = max(self._entries, default=0) + 1
-        entry = _Entry(Job(key, title, backend.title, stage=_("starting")), CancelToken(), delivery,
+        entry = _Entry(Job(key, title, where, stage=_("starting")), CancelToken(), delivery, backend,
                        remembered=remembered, stage_began=time.monotonic())
         self._entries[key] = entry
         began = time.monotonic()
@@ -164,6 +180,7 @@ class Jobs:
             sentence, state = entry.delivery.on_result(result), DONE
             self._forget(entry)
         except Exception as error:  # the result stays on the service; the panel must become free again
+            self._undeliverable.add(entry.remembered)
             sentence, state = _("The result could not be loaded: {error}").format(error=error), FAILED
         self._end(entry, state, sentence)
 
@@ -173,10 +190,14 @@ class Jobs:
 
         if not isinstance(error, Unreachable):
             self._forget(entry)
-        known = isinstance(error, Text2CTError)
-        entry.log.append(str(error) if known else trace)
-        sentence = str(error) if known else _("A defect of Text2CT: {error}. Copy the log and report it.").format(
-            error=f"{type(error).__name__}: {error}")
+        if not isinstance(error, Text2CTError):
+            entry.log.append(trace)
+            sentence = _("A defect of Text2CT: {error}. Copy the log and report it.").format(
+                error=f"{type(error).__name__}: {error}")
+        elif entry.backend is None or entry.backend.key in (HERE, PROCESS):
+            sentence = weights.for_slicer(str(error))
+        else:
+            sentence = str(error)
         self._end(entry, CANCELLED if isinstance(error, Cancelled) else FAILED, sentence)
 
     def _forget(self, entry: _Entry) -> None:

@@ -34,22 +34,26 @@ def deliver_mask(title: str, source: slicer.vtkMRMLScalarVolumeNode,
                  take: Callable[[slicer.vtkMRMLSegmentationNode], None]) -> Delivery:
     """The shape of a lesion as a segmentation that can be edited."""
 
-    def result(made: Result) -> str:
-        like = _still(source)
-        lesion = made.labels[-1]
-        node = nodes.add_segmentation([replace(lesion, title="lesion")], f"{title} mask (seed {made.provenance.seed})",
-                                      made.provenance, like)
-        if like is not None:
-            take(node)
-        return _("The mask is in '{name}'; edit it in Segment Editor if you like, then press '2. Paint'.").format(
-            name=node.GetName()) + _gone(like)
+    return Delivery(lambda made: add_mask(made, title, source, take))
 
-    return Delivery(result)
+
+def add_mask(made: Result, title: str, source: slicer.vtkMRMLScalarVolumeNode | None,
+             take: Callable[[slicer.vtkMRMLSegmentationNode], None]) -> str:
+    """A mask into the scene; it is taken to paint with when its CT is there."""
+    like = _still(source)
+    node = nodes.add_segmentation([replace(made.labels[-1], title="lesion")],
+                                  f"{title} mask (seed {made.provenance.seed})", made.provenance, like)
+    if like is None:
+        return _("The mask is in '{name}'.").format(name=node.GetName()) + _gone(like)
+    take(node)
+    return _("The mask is in '{name}'; edit it in Segment Editor if you like, then press '2. Paint'.").format(
+        name=node.GetName())
 
 
 def paint_all(context: Context, request: InsertLesion, plan: Plan, title: str) -> None:
-    """Paint into the first box, and when that is there into the next, then add the nodes."""
-    _paint(context, replace(request, box=plan.boxes[0]), plan, title, ())
+    """Paint into the first box, and when that is there into the next at the same place, then add the nodes."""
+    backend = context.backend()
+    _paint(replace(context, backend=lambda: backend), replace(request, box=plan.boxes[0]), plan, title, ())
 
 
 def _paint(context: Context, request: InsertLesion, plan: Plan, title: str, before: tuple[Result, ...]) -> None:
@@ -63,14 +67,15 @@ def _paint(context: Context, request: InsertLesion, plan: Plan, title: str, befo
             following = replace(request, ct=made.ct, box=plan.boxes[number], seed=request.seed + 1)
             _paint(context, following, plan, title, results)
             return _("Box {number} is painted; going on.").format(number=number)
-        return _add(context, results, plan, title)
+        return add_painted(context, results, title, plan.source)
 
     context.jobs.submit(context.backend(), request, name, Delivery(result))
 
 
-def _add(context: Context, results: tuple[Result, ...], plan: Plan, title: str) -> str:
+def add_painted(context: Context, results: tuple[Result, ...], title: str,
+                source: slicer.vtkMRMLScalarVolumeNode | None) -> str:
     """The CT after the last box, with the lesions of all boxes as segments."""
-    last, like = results[-1], _still(plan.source)
+    last, like = results[-1], _still(source)
     layers = tuple(_numbered(layer, number, len(results)) for number, made in enumerate(results, 1)
                    for layer in made.labels if layer.title != "organs")
     added = nodes.add_result(replace(last, labels=layers), title, like)
@@ -86,9 +91,9 @@ def _numbered(layer, number: int, count: int):
     return replace(layer, segments=segments, title=f"{layer.title} {number}")
 
 
-def _still(node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLScalarVolumeNode | None:
+def _still(node: slicer.vtkMRMLScalarVolumeNode | None) -> slicer.vtkMRMLScalarVolumeNode | None:
     """The input node, unless it was deleted or its scene was closed meanwhile."""
-    return node if node.GetScene() is not None else None
+    return node if node is not None and node.GetScene() is not None else None
 
 
 def _gone(like: slicer.vtkMRMLScalarVolumeNode | None) -> str:

@@ -33,6 +33,8 @@ class Group:
 BASE = Group("requirements.txt", "Text2CT itself", "less than 3 MB")
 SERVER = Group("requirements-server.txt", "the local process", "about 4 MB")
 TRAINED = Group("requirements-torch.txt", "engines with trained weights", "about 5 MB")
+WEIGHTS = Group("requirements-weights.txt", "downloading weights", "less than 10 MB")
+SEG = Group("requirements-seg.txt", "labels as DICOM", "up to 11 MB")
 _TORCH = "torch>=2.4"
 
 
@@ -78,12 +80,10 @@ def install(groups: Sequence[Group]) -> str:
     if problem:
         return problem
     wanted = missing(groups)
+    if not wanted:
+        return ""
     try:
-        packaging = getattr(slicer, "packaging", None)
-        if packaging is not None:
-            packaging.pip_ensure([Requirement(line) for line in wanted], prompt_install=False, requester="Text2CT")
-        else:
-            slicer.util.pip_install(wanted)
+        _pip_install(wanted)
     except Exception as error:  # pip fails in many ways; each is told, none may break the panel
         return _("{names} could not be installed: {error}. Check the network connection and the proxy, and see the "
                  "Python console for the whole story.").format(names=", ".join(wanted), error=error)
@@ -91,6 +91,15 @@ def install(groups: Sequence[Group]) -> str:
     left = missing(groups)
     return _("{names} are still missing after the installation; see the Python console.").format(
         names=", ".join(left)) if left else ""
+
+
+def _pip_install(wanted: list[str]) -> None:
+    try:
+        from slicer.packaging import pip_ensure
+    except ImportError:  # not before Slicer 5.12
+        slicer.util.pip_install(wanted)
+    else:
+        pip_ensure([Requirement(line) for line in wanted], prompt_install=False, requester="Text2CT")
 
 
 def install_torch() -> str:

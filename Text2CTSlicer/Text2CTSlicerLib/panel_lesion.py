@@ -42,6 +42,7 @@ class LesionPanel:
         ui.organSelector.connect("currentSegmentChanged(QString)", self.judge)
         ui.drawBoxButton.connect("clicked(bool)", lambda: self._drawing.draw(ui.inputSelector.currentNode()))
         ui.addBoxButton.connect("clicked(bool)", lambda: self._drawing.put(ui.inputSelector.currentNode()))
+        ui.boxList.connect("itemChanged(QListWidgetItem*)", self.judge)
         ui.lesionEngineBox.connect("currentIndexChanged(int)", self._engine_chosen)
         ui.lesionDiceButton.connect("clicked(bool)", self._roll)
         ui.maskButton.connect("clicked(bool)", self.make_mask)
@@ -105,7 +106,7 @@ class LesionPanel:
             return
         title = _("lesion in {name}").format(name=nodes.called(node))
         if parts == "mask":
-            delivery = deliver_mask(title, node, self._take_mask)
+            delivery = deliver_mask(title, node, self.take_mask)
             self._context.jobs.submit(self._context.backend(), request, title, delivery)
         else:
             paint_all(self._context, request, plan, title)
@@ -157,7 +158,8 @@ class LesionPanel:
         except Text2CTError as error:
             return boxes.Relation("outside", 0.0, str(error))
 
-    def _take_mask(self, segmentation: slicer.vtkMRMLSegmentationNode) -> None:
+    def take_mask(self, segmentation: slicer.vtkMRMLSegmentationNode) -> None:
+        """Choose this mask for the next painting."""
         self._ui.maskSelector.setCurrentNode(segmentation)
         self._ui.maskSelector.setCurrentSegmentID(segmentation.GetSegmentation().GetNthSegmentID(0))
 
@@ -176,11 +178,13 @@ class LesionPanel:
         ticked = {item.data(qt.Qt.UserRole) for item in items if item.checkState() == qt.Qt.Checked}
         rois = slicer.util.getNodesByClass("vtkMRMLMarkupsROINode")
         if [(i.data(qt.Qt.UserRole), i.text()) for i in items] != [(r.GetID(), r.GetName()) for r in rois]:
+            blocked = box_list.blockSignals(True)
             box_list.clear()
             for roi in rois:
                 item = qt.QListWidgetItem(roi.GetName(), box_list)
                 item.setData(qt.Qt.UserRole, roi.GetID())
                 item.setCheckState(qt.Qt.Checked if roi.GetID() in ticked else qt.Qt.Unchecked)
+            box_list.blockSignals(blocked)
         box_list.visible = len(rois) > 1
 
     def _box_drawn(self, roi: slicer.vtkMRMLMarkupsROINode | None) -> None:

@@ -118,7 +118,7 @@ class ReportPanel:
 
     def _engine_chosen(self) -> None:
         engine = self._engine()
-        fill(self._ui.weightsBox, dict(engine.weights) if engine else {}, engine.chosen_weights if engine else "")
+        fill(self._ui.weightsBox, engine.weights_words() if engine else {}, engine.chosen_weights if engine else "")
         for widget in (self._ui.weightsBox, self._ui.weightsBoxLabel):
             widget.visible = self._ui.weightsBox.count > 0
         self._weights_chosen()

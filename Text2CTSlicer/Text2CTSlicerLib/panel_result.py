@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import accounts, display, export, marks, reading
+from . import accounts, display, export, marks, packages, reading
 from .context import Context, colours_for
 from .jobs import Delivery
 
@@ -24,10 +24,11 @@ _FEWEST_LINES, _MOST_LINES = 3, 12
 
 
 class ResultPanel:
-    """Shows the result that is chosen."""
+    """Shows the result that is chosen. `ready` and `has` ask for missing packages: those of a run, and those named."""
 
-    def __init__(self, ui: SimpleNamespace, context: Context, ready: Callable[[], bool]) -> None:
-        self._ui, self._context, self._ready = ui, context, ready
+    def __init__(self, ui: SimpleNamespace, context: Context, ready: Callable[[], bool],
+                 has: Callable[[Sequence[packages.Group]], bool]) -> None:
+        self._ui, self._context, self._ready, self._has = ui, context, ready, has
         self._rows: list[accounts.Row] = []
         ui.ledgerTree.setHeaderLabels([_(column) for column in _COLUMNS])
         ui.resultSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.show)
@@ -117,7 +118,7 @@ class ResultPanel:
             self._context.say(str(error))
             return
         self._context.jobs.submit(self._context.backend(), request, _("measuring {name}").format(name=ct.GetName()),
-                                  Delivery(lambda made: self._measured(ct, made)))
+                                  Delivery(lambda made: self.measured(ct, made)))
 
     def export(self) -> None:
         """Ask for a folder and write DICOM into it, without stopping Slicer."""
@@ -130,18 +131,26 @@ class ResultPanel:
 
         ct = self._ui.resultSelector.currentNode()
         try:
-            parcel = export.prepare(ct, accounts.tied(ct)[0])
+            parcel = export.prepare(ct, accounts.tied(ct)[0], folder)
         except Text2CTError as error:
             self._context.say(str(error))
             return
+        if parcel.layers:
+            self._has([packages.SEG])  # without it the labels are left out, and that is told
         self._context.say(_("Writing DICOM to {folder}...").format(folder=folder))
-        self._context.tasks.start(lambda tell: export.write(parcel, folder), self._exported,
+        self._context.tasks.start(lambda tell: export.write(parcel), self._exported,
                                   lambda error, trace: self._context.say(str(error)))
 
-    def _exported(self, written: list[Path]) -> None:
-        self._context.say(_("Written, marked synthetic: {names}.").format(names=", ".join(map(str, written))))
+    def _exported(self, written: export.Written) -> None:
+        said = _("Written, marked synthetic: {names}.").format(names=", ".join(map(str, written.paths)))
+        if written.problem:
+            lacking = packages.missing([packages.SEG])
+            why = _("{names} is not installed.").format(names=", ".join(lacking)) if lacking else written.problem
+            said += " " + _("The labels were not written: {why}").format(why=why)
+        self._context.say(said)
 
-    def _measured(self, ct: slicer.vtkMRMLScalarVolumeNode, made: Result) -> str:
+    def measured(self, ct: slicer.vtkMRMLScalarVolumeNode, made: Result) -> str:
+        """Keep what was measured of a CT with it."""
         if ct.GetScene() is None:
             return _("The CT is no longer in the scene; nothing was kept of its measurement.")
         table = accounts.add_ledger(made.ledger, slicer.mrmlScene.GenerateUniqueName(f"{ct.GetName()} ledger"))

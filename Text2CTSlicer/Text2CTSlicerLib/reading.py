@@ -43,6 +43,20 @@ def ct_from(node: slicer.vtkMRMLScalarVolumeNode | None) -> CTVolume:
     return CTVolume(whole_hu(array_of(image), name, round_values=True).copy(order="K"), affine_of(node))
 
 
+def volume_with(digest: str) -> slicer.vtkMRMLScalarVolumeNode | None:
+    """The volume of the scene whose CT has this digest, if it is there."""
+    from text2ct.digest import voxel_digest
+    from text2ct.errors import BadInput
+
+    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+        try:
+            if voxel_digest(ct_from(node)) == digest:
+                return node
+        except BadInput:
+            continue
+    return None
+
+
 def labels_from(segmentation: slicer.vtkMRMLSegmentationNode, like: slicer.vtkMRMLVolumeNode,
                 segment_ids: Sequence[str] = ()) -> LabelVolume:
     """Segments (all, or those named) on the grid of a volume; where they overlap, the later one wins."""

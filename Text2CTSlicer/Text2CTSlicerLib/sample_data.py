@@ -9,22 +9,29 @@ from slicer.i18n import tr as _
 
 from . import nodes, packages
 
-NAME = "SyntheticChest"
+CATEGORY, NAME = "Text2CT", "SyntheticChest"
 REPORT = ("Moderate right pleural effusion. 22 mm spiculated nodule in the left upper lobe. No pneumothorax. "
           "The heart is not enlarged.")
 
 
 def register(icons: Path) -> None:
-    """Offer the chest in Slicer's module Sample Data."""
+    """Offer the chest in Slicer's module Sample Data, which wants an address and a file name of every sample."""
     from SampleData import SampleDataLogic
 
+    if hasattr(SampleDataLogic, "registerCustomSampleDataCategory"):  # not before Slicer 5.12
+        SampleDataLogic.registerCustomSampleDataCategory(CATEGORY, title=CATEGORY)
     SampleDataLogic.registerCustomSampleDataSource(
-        category="Text2CT", sampleName=NAME, nodeNames=NAME, customDownloader=lambda source: make(),
-        thumbnailFileName=str(icons / "Text2CTSlicer.png"))
+        category=CATEGORY, sampleName=NAME, uris="", fileNames=NAME, nodeNames=NAME,
+        customDownloader=lambda source: make(), thumbnailFileName=str(icons / "Text2CTSlicer.png"))
 
 
-def make() -> slicer.vtkMRMLScalarVolumeNode:
-    """Draw the chest, with its labels, into the scene."""
+def make() -> slicer.vtkMRMLScalarVolumeNode | None:
+    """Draw the chest, with its labels, into the scene; None where a package is missing, which the user is told."""
+    lacking = packages.missing([packages.BASE])
+    if lacking:
+        slicer.util.errorDisplay(_("The sample cannot be drawn: Slicer's Python lacks {names}. Open the module Text2CT "
+                                   "and press 'Set up...'.").format(names=", ".join(lacking)))
+        return None
     packages.make_importable()
     from text2ct.engines.run import run
     from text2ct.requests import GenerateCT

@@ -32,7 +32,6 @@ import json
 import os
 import queue
 import secrets
-import signal
 import subprocess
 import sys
 import threading
@@ -41,6 +40,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from . import children
 from .client import Service
 from .errors import Unavailable
 from .remote.connection import Address, Connection, Patience
@@ -52,8 +52,6 @@ _TO_END = 10.0
 _MOST_LOG = 1 << 20
 _MOST_FOLDERS = 20
 _LOCK = "parent.lock"
-_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
-_OWN_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 
 class LocalService:
@@ -148,9 +146,8 @@ class _Child:
         self._said: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.address = Address("", self._key)
         with log.open("ab") as stderr:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, bufsize=0,
-                env=environment, start_new_session=os.name == "posix", creationflags=_NO_WINDOW | _OWN_GROUP)
+            self._process = children.begin(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
+                                           bufsize=0, env=environment)
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # it died at once: the end of its stdout will say so
             self._process.stdin.write(f"{self._key}\n".encode())
@@ -186,11 +183,11 @@ class _Child:
         """Close its stdin, and wait; what has not ended by then is killed."""
         self._close_stdin()
         if not self._gone.wait(_TO_END):
-            self._kill()
+            children.kill(self._process)
         try:
             self._process.wait(_TO_END)
         except subprocess.TimeoutExpired:
-            self._kill()
+            children.kill(self._process)
             self._process.wait()
         assert self._process.stdout is not None
         if self._gone.wait(_TO_END):
@@ -226,15 +223,6 @@ class _Child:
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
-
-    def _kill(self) -> None:
-        """End it at once, with what it started."""
-        with contextlib.suppress(OSError):
-            if sys.platform == "win32":
-                subprocess.run(["taskkill", "/F", "/T", "/PID", str(self._process.pid)], capture_output=True,
-                               check=False, creationflags=_NO_WINDOW)
-            else:
-                os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def _usual_folders() -> list[Path]:

@@ -22,7 +22,7 @@ MODULE = ROOT / "Text2CTSlicer"
 SOURCES = sorted([MODULE / "Text2CTSlicer.py", *(MODULE / "Text2CTSlicerLib").glob("*.py")])
 PANELS = sorted((MODULE / "Resources" / "UI").glob("*.ui"))
 BUNDLED = {"ctk", "numpy", "packaging", "qt", "slicer", "vtk", "Text2CTSlicerLib", "__future__"}
-NO_QT = ("accounts", "boxes", "display", "lesions", "marks", "nodes", "packages", "reading", "terms")
+NO_QT = ("accounts", "boxes", "display", "lesions", "marks", "nodes", "packages", "reading", "terms", "weights")
 CHOOSERS = ("NodeComboBox", "SelectorWidget")
 FACTS = ROOT / "tests" / "slicer_standin" / "facts" / "widgets.json"
 

@@ -381,7 +381,7 @@ def test_a_certificate_of_ones_own_must_be_named_to_be_trusted(tmp_path: Path) -
 def test_importing_the_client_brings_nothing_heavy() -> None:
     looks = "import sys, text2ct.client, text2ct.local_service; print(sorted(sys.modules))"
     names = subprocess.run([sys.executable, "-c", looks], capture_output=True, text=True, check=True).stdout
-    for heavy in ("torch", "fastapi", "starlette", "uvicorn", "scipy", "pydicom", "platformdirs", "matplotlib"):
+    for heavy in ("torch", "fastapi", "starlette", "uvicorn", "scipy", "pydicom", "matplotlib"):
         assert f"'{heavy}'" not in names
 
 

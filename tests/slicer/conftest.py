@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import standin_package
 
 HERE = Path(__file__).resolve().parent
 MODULE_FOLDER = Path(os.environ.get("TEXT2CT_MODULE", HERE.parents[1] / "Text2CTSlicer"))
-STAND_IN = HERE.parent / "slicer_standin"
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 
@@ -34,17 +33,7 @@ def _missing() -> list[str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     if _alone(config) and not _missing():
-        spec = importlib.util.spec_from_file_location(
-            "slicer_standin", STAND_IN / "__init__.py", submodule_search_locations=[str(STAND_IN)])
-        assert spec is not None
-        assert spec.loader is not None
-        package = importlib.util.module_from_spec(spec)
-        sys.modules["slicer_standin"] = package
-        spec.loader.exec_module(package)
-        sys.path.insert(0, str(MODULE_FOLDER))
-        from slicer_standin import boot
-
-        boot.start()
+        standin_package.start(MODULE_FOLDER)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -221,11 +221,27 @@ def test_what_the_engine_cannot_see_is_said(here: Any) -> None:
     assert "zorgle" in said
 
 
-def test_sample_data_is_offered_and_made_here(slicer_app: Any, here: Any) -> None:
+def test_sample_data_is_offered_and_made_here(flavour: str, slicer_app: Any, module: Any) -> None:
+    module("Text2CTSlicer")
     slicer_app.start_up()
-    source = slicer_app.samples.registered[-1]
-    node = source["customDownloader"](source)
-    assert "SYNTHETIC sample chest" in node.GetName()
+    assert [source.sampleName for source in slicer_app.samples.sources["Text2CT"]] == ["SyntheticChest"]
+    assert slicer_app.samples.titles == ({} if flavour == "5.10" else {"Text2CT": "Text2CT"})
+    slicer_app.samples.press("SyntheticChest")
+    assert ["SYNTHETIC sample chest" in node.GetName() for node in volumes()] == [True]
+
+
+def test_a_sample_that_cannot_be_drawn_says_what_is_missing(
+        slicer_app: Any, module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    module("Text2CTSlicer")
+    from Text2CTSlicerLib import packages
+
+    monkeypatch.setattr(packages, "_is_installed", lambda requirement: requirement.name != "pydicom")
+    slicer_app.start_up()
+    slicer_app.samples.press("SyntheticChest")
+    (said,) = slicer_app.dialogs.texts
+    assert "lacks pydicom" in said
+    assert "Set up..." in said
+    assert volumes() == []
 
 
 def test_a_module_that_cannot_start_says_why_and_does_no_more_harm(

@@ -28,7 +28,8 @@ def test_the_required_packages_are_those_of_the_python_package() -> None:
     tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert listed("requirements.txt") == project["dependencies"]
-    assert listed("requirements-server.txt") == project["optional-dependencies"]["server"]
+    for extra in ("server", "seg", "weights"):
+        assert listed(f"requirements-{extra}.txt") == project["optional-dependencies"][extra]
     trained = project["optional-dependencies"]["torch"]
     assert listed("requirements-torch.txt") == [line for line in trained if not line.startswith("torch>")]
     assert [line for line in trained if line.startswith("torch>")] == [TORCH]
@@ -42,7 +43,7 @@ def test_torch_is_never_among_what_pip_is_asked_for() -> None:
 def test_every_list_of_packages_belongs_to_a_group_of_the_module() -> None:
     from Text2CTSlicerLib import packages
 
-    groups = (packages.BASE, packages.SERVER, packages.TRAINED)
+    groups = (packages.BASE, packages.SERVER, packages.TRAINED, packages.WEIGHTS, packages.SEG)
     assert {group.file for group in groups} == {path.name for path in resources().glob("requirements*.txt")}
 
 
@@ -128,6 +129,27 @@ def test_torch_comes_from_its_extension_when_an_engine_needs_it_and_the_user_say
     assert without_torch.torch == [{"askConfirmation": True, "requirement": ">=2.4"}]
     assert without_torch.installed == []
     assert "PyTorch" in slicer_app.dialogs.texts[0]
+
+
+def test_when_torch_was_all_that_was_missing_nothing_else_is_installed(
+        without_torch: Any, module: Any, flavour: str) -> None:
+    module("Text2CTSlicer")
+    from Text2CTSlicerLib import packages
+
+    assert packages.install([packages.BASE, packages.TRAINED]) == ""
+    assert (len(without_torch.torch), without_torch.installed) == (1, [])
+
+
+def test_what_is_missing_is_installed_in_either_version(
+        slicer_app: Any, module: Any, flavour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module("Text2CTSlicer")
+    from Text2CTSlicerLib import packages
+
+    lacking = iter([["uvicorn>=999"], []])
+    monkeypatch.setattr(packages, "missing", lambda groups: next(lacking))
+    assert packages.install([packages.SERVER]) == ""
+    assert slicer_app.packages.installed == ["uvicorn>=999"]
+    assert slicer_app.dialogs.texts == []
 
 
 def test_the_phantom_asks_for_no_torch(

@@ -152,11 +152,24 @@ def test_the_pytorch_extension_is_asked_and_nothing_is_installed(slicer_app: Any
 def test_sample_data_is_registered_and_its_downloader_run(slicer_app: Any) -> None:
     import SampleData
 
+    made = []
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="Text2CT", sampleName="Chest", customDownloader=lambda source: source["sampleName"])
-    assert SampleData.SampleDataLogic().downloadSample("Chest") == "Chest"
-    with pytest.raises(TypeError):
-        SampleData.SampleDataLogic.registerCustomSampleDataSource(catgory="Text2CT")
+        category="Text2CT", sampleName="Chest", uris="", fileNames="chest", nodeNames="Chest",
+        customDownloader=lambda source: made.append((source.sampleName, source.nodeNames)))
+    slicer_app.samples.press("Chest")
+    assert made == [("Chest", ["Chest"])]
+
+
+@pytest.mark.parametrize(("source", "error"), [
+    ({"catgory": "Text2CT"}, TypeError), ({"fileNames": "a", "nodeNames": "a"}, TypeError),
+    ({"uris": ["a"], "nodeNames": ["a"]}, TypeError), ({"uris": ["a", "b"], "fileNames": ["a"]}, ValueError)])
+def test_a_sample_that_slicer_would_not_take_is_refused(
+        slicer_app: Any, source: dict[str, Any], error: type[Exception]) -> None:
+    import SampleData
+
+    with pytest.raises(error):
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(**source)
+    assert SampleData.SampleDataLogic.sampleDataSourcesByCategory("Text2CT") == []
 
 
 # ---- processes

@@ -11,7 +11,8 @@ import ctk
 import pytest
 import qt
 import slicer
-from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+from slicer.parameterNodeWrapper import Maximum, Minimum, WithinRange, parameterNodeWrapper
+from slicer_standin import drive
 from slicer_standin.errors import StandInError
 
 
@@ -76,7 +77,7 @@ def test_widgets_and_parameters_follow_each_other_until_they_are_parted(paramete
     selector.setMRMLScene(slicer.mrmlScene)
     widgets = ui(report=qt.QTextEdit(), seed=qt.QSpinBox(), strength=ctk.ctkSliderWidget(), quick=qt.QCheckBox(),
                  quality=qt.QComboBox(), folder=ctk.ctkPathLineEdit(), volume=selector)
-    tag = parameters.connectGui(widgets)
+    tag = parameters.connectParametersToGui(vars(widgets))
     assert (widgets.seed.value, widgets.strength.value, widgets.strength.maximum) == (7, 2.5, 10)
     widgets.report.plainText = "No effusion."
     widgets.seed.value = 9
@@ -90,6 +91,42 @@ def test_widgets_and_parameters_follow_each_other_until_they_are_parted(paramete
     parameters.disconnectGui(tag)
     widgets.seed.value = 11
     assert parameters.seed == 9
+    parameters.seed = 12
+    assert widgets.seed.value == 11
+
+
+def test_connect_gui_finds_widgets_by_their_property_and_returns_no_tag(parameters: Any) -> None:
+    widgets = ui(seed=qt.QSpinBox())
+    assert parameters.connectGui(widgets) is None
+    widgets.seed.value = 9
+    assert parameters.seed == 9
+
+
+def test_a_text_that_is_typed_is_written_back_at_each_key_so_its_caret_jumps(parameters: Any) -> None:
+    widgets = ui(report=qt.QTextEdit())
+    parameters.connectGui(widgets)
+    drive.type_text(widgets.report, "abc")
+    assert widgets.report.plainText == "cba"
+    assert not widgets.report.document.isUndoAvailable()
+
+
+def test_the_limits_of_a_number_are_those_of_its_parameter_whatever_the_widget_had() -> None:
+    @parameterNodeWrapper
+    class Numbers:
+        free: int
+        within: Annotated[int, WithinRange(1, 6)] = 1
+        between: Annotated[int, Minimum(2), Maximum(5)] = 4
+        above: Annotated[int, Minimum(3)] = 3
+
+    numbers = Numbers(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "numbers"))
+    boxes = {name: qt.QSpinBox() for name in ("free", "within", "between", "above")}
+    for box in boxes.values():
+        box.setRange(0, 99)
+    numbers.connectParametersToGui(boxes)
+    assert {name: (box.minimum, box.maximum) for name, box in boxes.items()} == {
+        "free": (-2**31, 2**31 - 1), "within": (1, 6), "between": (2, 5), "above": (3, 2**31 - 1)}
+    with pytest.raises(StandInError, match="WithinRange"):
+        numbers.connectParametersToGui({"above": qt.QSlider()})
 
 
 @pytest.mark.parametrize("widget", ["QPlainTextEdit", "QTextBrowser"])

@@ -206,7 +206,8 @@ def test_an_exception_in_an_observer_of_the_scene_is_noted(slicer_app: Any, capf
 @pytest.mark.parametrize("use", [
     lambda button: button.text, lambda button: setattr(button, "text", "b"), lambda button: button.click(),
     lambda button: qt.QLabel("a"), lambda button: slicer.mrmlScene.GetNumberOfNodes(),
-    lambda button: slicer.util.pip_install("numpy"), lambda button: slicer.util.errorDisplay("no")])
+    lambda button: slicer.util.pip_install("numpy"), lambda button: slicer.util.errorDisplay("no"),
+    lambda button: slicer.i18n.tr("words"), lambda button: slicer.i18n.translate("context", "words")])
 def test_qt_and_the_scene_are_refused_in_another_thread(slicer_app: Any, use: Any) -> None:
     button, raised = qt.QPushButton("a"), []
 

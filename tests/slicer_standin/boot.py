@@ -89,12 +89,12 @@ class StandIn:
 
         from . import parameters, scripted
 
-        parts = {"i18n": {"tr": lambda text: text, "translate": lambda context, text: text},
+        parts = {"i18n": {"tr": lambda text: _translated("", text), "translate": _translated},
                  "ScriptedLoadableModule": {
                      n: c for n, c in vars(scripted).items() if n.startswith("ScriptedLoadable")},
                  "parameterNodeWrapper": {n: getattr(parameters, n) for n in (
                      "parameterNodeWrapper", "Default", "WithinRange", "Minimum", "Maximum", "Choice", "Decimals",
-                     "SingleStep")}}
+                     "SingleStep", "createGuiConnector")}}
         for name, contents in parts.items():
             module = ModuleType(f"slicer.{name}")
             module.__dict__.update(contents)
@@ -142,6 +142,7 @@ class StandIn:
             _stop_timers()
         while self._loaded:
             self._loaded.pop().unload()
+        self.app.disconnect("startupCompleted()")
         for widget in set(self.app.topLevelWidgets()) - self._widgets_before:
             widget.close()
             widget.deleteLater()
@@ -151,12 +152,20 @@ class StandIn:
         self.app.userSettings().clear()
         self.dialogs.forget()
         self.packages.forget()
-        self.samples.registered.clear()
+        self.samples.forget()
         self.selected.clear()
         self.flavour("5.12")
         left = self.slips.take()
         self.slips.listen()   # pytest puts its own hooks in for each test
         return left
+
+
+def _translated(context: str, text: str) -> str:
+    """The words themselves; Slicer asks Qt for them, and so only on the main thread."""
+    from .errors import require_main_thread
+
+    require_main_thread("slicer.i18n")
+    return text
 
 
 def _stop_timers() -> None:

@@ -38,6 +38,8 @@ class Packages:
                     completedCallback: Any = None) -> None:
         """As in 5.12."""
         require_main_thread("pip_install")
+        if not _names(requirements):
+            raise RuntimeError("pip: you must give at least one requirement to install")
         self.installed += _names(requirements)
         if self.failure is not None:
             raise self.failure

@@ -1,9 +1,14 @@
-"""Which widget a parameter can be joined to: by the exact class, as in Slicer's wrapper."""
+"""Which widget a parameter can be joined to: by the exact class, as in Slicer's wrapper.
+
+As there, a value is written to its widget whether or not it is there already, and the limits
+of a number are set by what is known of the parameter, whatever the panel's file says.
+"""
 
 from __future__ import annotations
 
 import enum
 import inspect
+import math
 import pathlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from .parameters import Parameter
 
 SLIDERS = (QtWidgets.QSlider, ctkSliderWidget)
+WIDEST = {int: (-2**31, 2**31 - 1), float: (-math.inf, math.inf)}
 
 
 @dataclass(frozen=True)
@@ -88,56 +94,51 @@ def _ways(kind: Any) -> dict[type, Way]:
 
 
 class Connector:
-    """One widget and one parameter; each follows the other."""
+    """Joins one widget to one parameter: reads it, writes it, and tells of its changes."""
 
-    def __init__(self, widget: Any, parameter: Parameter, wrapper: Any, way: Way) -> None:
-        self._widget, self._parameter, self._wrapper, self._way = widget, parameter, wrapper, way
-        self._tag: int | None = None
-        self._busy = False
+    def __init__(self, widget: Any, parameter: Parameter, way: Way) -> None:
+        self._widget, self._kind, self._way = widget, parameter.kind, way
+        self._callback: Callable[[], None] | None = None
+        if self._kind in WIDEST and type(widget) in _INT | _FLOAT:
+            _set_limits(widget, parameter)
+        if inspect.isclass(self._kind) and issubclass(self._kind, enum.Enum) and widget.count == 0:
+            for choice in self._kind:
+                widget.addItem(choice.name, choice)
 
-    def start(self) -> None:
-        limits = self._parameter.limits()
-        if limits is not None and hasattr(self._widget, "minimum"):
-            self._widget.minimum, self._widget.maximum = limits.minimum, limits.maximum
-        kind = self._parameter.kind
-        if inspect.isclass(kind) and issubclass(kind, enum.Enum) and self._widget.count == 0:
-            for choice in kind:
-                self._widget.addItem(choice.name, choice)
-        self._to_widget()
+    def onChanged(self, callback: Callable[[], None] | None) -> None:
+        """Tell this of each change in the widget; None parts the two."""
+        self._callback = callback
         if self._way.signal:
-            self._widget.connect(self._way.signal, self._to_parameter)
-        self._tag = self._wrapper.AddObserver("ModifiedEvent", lambda *_: self._to_widget())
+            join = self._widget.disconnect if callback is None else self._widget.connect
+            join(self._way.signal, self.changed)
 
-    def stop(self) -> None:
-        if self._way.signal:
-            self._widget.disconnect(self._way.signal, self._to_parameter)
-        if self._tag is not None:
-            self._wrapper.RemoveObserver(self._tag)
+    def changed(self) -> None:
+        if self._callback is not None:
+            self._callback()
 
-    def _to_widget(self) -> None:
-        value = self._wrapper.getValue(self._parameter.name)
-        if not self._busy and value != self._way.read(self._widget, self._parameter.kind):
-            self._busy = True
-            try:
-                self._way.write(self._widget, value)
-            finally:
-                self._busy = False
+    def widget(self) -> Any:
+        return self._widget
 
-    def _to_parameter(self) -> None:
-        if not self._busy:
-            self._busy = True
-            try:
-                self._wrapper.setValue(self._parameter.name, self._way.read(self._widget, self._parameter.kind))
-            finally:
-                self._busy = False
+    def read(self) -> Any:
+        return self._way.read(self._widget, self._kind)
+
+    def write(self, value: Any) -> None:
+        self._way.write(self._widget, value)
 
 
-def connector_for(widget: Any, parameter: Parameter, wrapper: Any) -> Connector:
+def _set_limits(widget: Any, parameter: Parameter) -> None:
+    limits = parameter.limits()
+    if isinstance(widget, SLIDERS) and None in limits:
+        raise StandInError(f"{parameter.name}: a slider needs WithinRange")
+    low, high = (widest if limit is None else limit
+                 for limit, widest in zip(limits, WIDEST[parameter.kind], strict=True))
+    widget.setRange(low, high)
+
+
+def connector_for(widget: Any, parameter: Parameter) -> Connector:
     """The connector, or an error that names the widget's class; Slicer too fails on others."""
     way = _ways(parameter.kind).get(type(widget))
     if way is None:
         raise StandInError(f"parameterNodeWrapper has no connector from {widget.className()} to"
                            f" {parameter.name}: {parameter.kind}")
-    if isinstance(widget, SLIDERS) and parameter.limits() is None:
-        raise StandInError(f"{parameter.name}: a slider needs WithinRange")
-    return Connector(widget, parameter, wrapper, way)
+    return Connector(widget, parameter, way)

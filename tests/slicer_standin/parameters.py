@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import enum
 import inspect
+import itertools
 import json
 import pathlib
 import types
 import typing
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -19,7 +22,7 @@ import slicer
 import vtk
 
 from .errors import StandInError
-from .parameter_widgets import connector_for
+from .parameter_widgets import Connector, connector_for
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ class Parameter:
     """One attribute of the wrapped class."""
 
     name: str
-    kind: Any                 # the type without None
+    hint: Any                 # the type as it was written
+    kind: Any                 # the type without None and notes
     optional: bool
     default: Any
     notes: tuple[Any, ...]
@@ -92,8 +96,10 @@ class Parameter:
     def is_node(self) -> bool:
         return inspect.isclass(self.kind) and issubclass(self.kind, vtk.vtkObject)
 
-    def limits(self) -> WithinRange | None:
-        return next((n for n in self.notes if isinstance(n, WithinRange)), None)
+    def limits(self) -> tuple[float | None, float | None]:
+        """The lowest and the highest number, where such a note says one."""
+        return (next((n.minimum for n in self.notes if isinstance(n, (WithinRange, Minimum))), None),
+                next((n.maximum for n in self.notes if isinstance(n, (WithinRange, Maximum))), None))
 
     def check(self, value: Any) -> None:
         if value is None and (self.optional or self.is_node):
@@ -131,24 +137,34 @@ class Parameter:
 SIMPLE = (bool, int, float, str, pathlib.Path)
 
 
-def _parameter(owner: type, name: str, hint: Any) -> Parameter:
-    notes: tuple[Any, ...] = ()
-    if get_origin(hint) is Annotated:
-        hint, *rest = get_args(hint)
-        notes = tuple(rest)
+def _read(hint: Any, name: str) -> tuple[Any, bool, tuple[Any, ...]]:
+    """A type without its notes and without None, whether None may be, and the notes."""
+    kind, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     optional = False
-    if get_origin(hint) in (Union, types.UnionType):
-        kinds = [k for k in get_args(hint) if k is not type(None)]
-        optional = len(kinds) < len(get_args(hint))
-        hint = kinds[0] if len(kinds) == 1 else _common(kinds)
-    base = get_origin(hint) or hint
+    if get_origin(kind) in (Union, types.UnionType):
+        kinds = [k for k in get_args(kind) if k is not type(None)]
+        optional = len(kinds) < len(get_args(kind))
+        kind = kinds[0] if len(kinds) == 1 else _common(kinds)
+    base = get_origin(kind) or kind
     if not (base in (*SIMPLE, list, dict, tuple)
             or (inspect.isclass(base) and issubclass(base, (enum.Enum, vtk.vtkObject, pathlib.PurePath)))):
-        raise StandInError(f"{owner.__name__}.{name}: {hint} is no type that parameterNodeWrapper takes")
-    default = vars(owner).get(name, next((n.value for n in notes if isinstance(n, Default)), _empty(base, optional)))
-    parameter = Parameter(name, hint, optional, default, notes)
+        raise StandInError(f"{name}: {kind} is no type that parameterNodeWrapper takes")
+    return kind, optional, tuple(notes)
+
+
+def _parameter(owner: type, name: str, hint: Any) -> Parameter:
+    kind, optional, notes = _read(hint, f"{owner.__name__}.{name}")
+    empty = _empty(get_origin(kind) or kind, optional)
+    default = vars(owner).get(name, next((n.value for n in notes if isinstance(n, Default)), empty))
+    parameter = Parameter(name, hint, kind, optional, default, notes)
     parameter.check(default)
     return parameter
+
+
+def createGuiConnector(widget: Any, datatype: Any) -> Connector:
+    """What joins a widget to a parameter of this type."""
+    kind, optional, notes = _read(datatype, "parameter")
+    return connector_for(widget, Parameter("parameter", datatype, kind, optional, None, notes))
 
 
 def _common(kinds: list[Any]) -> Any:
@@ -185,7 +201,8 @@ class _Wrapper:
 
     def __init__(self, parameterNode: Any, prefix: str | None = None) -> None:
         self.parameterNode = parameterNode
-        self._connections: dict[int, list[Any]] = {}
+        self._connections: dict[int, dict[str, Connector]] = {}
+        self._tags, self._writes = itertools.count(), False
         self._prefix = f"{prefix}." if prefix else ""
         for parameter in self._parameters.values():
             if not parameter.is_node and not parameterNode.GetParameter(self._prefix + parameter.name):
@@ -210,8 +227,9 @@ class _Wrapper:
     def default(self, name: str) -> Any:
         return self._parameters[name].default
 
-    def dataType(self, name: str) -> Any:
-        return self._parameters[name].kind
+    @classmethod
+    def dataType(cls, name: str) -> Any:
+        return cls._parameters[name].hint
 
     def AddObserver(self, event: Any, answer: Any, *more: Any) -> int:
         return int(self.parameterNode.AddObserver(event, answer, *more))
@@ -233,32 +251,63 @@ class _Wrapper:
 
     # ---- widgets
 
-    def connectGui(self, ui: Any) -> int:
-        """Join each widget with the dynamic property SlicerParameterName to its parameter."""
-        mapping = {}
-        for widget in vars(ui).values():
-            if hasattr(widget, "property"):
-                name = widget.property("SlicerParameterName")
-                if name:
-                    mapping[str(name)] = widget
-        return self.connectParametersToGui(mapping)
+    def connectGui(self, ui: Any) -> None:
+        """Join each widget with the dynamic property SlicerParameterName to its parameter.
+
+        Nothing is returned, as in Slicer, so what is joined here cannot be parted again.
+        """
+        named = {widget.property("SlicerParameterName"): widget for widget in vars(ui).values()}
+        self.connectParametersToGui({name: widget for name, widget in named.items() if name})
 
     def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
+        """Join widgets to parameters; the tag parts them again."""
         unknown = set(mapping) - set(self._parameters)
         if unknown:
             raise ValueError(f"no parameters of these names: {sorted(unknown)}")
-        joined = [connector_for(widget, self._parameters[name], self) for name, widget in mapping.items()]
-        for one in joined:
-            one.start()
-        tag = max(self._connections, default=0) + 1
+        joined = {name: connector_for(widget, self._parameters[name]) for name, widget in mapping.items()}
+        tag = next(self._tags)
         self._connections[tag] = joined
+        for name, connector in joined.items():
+            connector.write(self.getValue(name))
+            connector.onChanged(self._hearing(name, connector))
+        self.AddObserver("ModifiedEvent", _weakly(self._write_all))   # stays, as in Slicer
         return tag
 
     def disconnectGui(self, tag: int) -> None:
-        for one in self._connections.pop(tag, ()):
-            one.stop()
+        for connector in self._connections.pop(tag, {}).values():
+            connector.onChanged(None)
 
-    disconnectParametersFromGui = disconnectGui
+    def _hearing(self, name: str, connector: Connector) -> Callable[[], None]:
+        def hear() -> None:
+            with slicer.util.NodeModify(self):
+                if not self._writes:
+                    self.setValue(name, connector.read())
+
+        return hear
+
+    def _write_all(self) -> None:
+        """Any change of the node writes every parameter to its widget, also to the one that the user is at."""
+        if self._writes:
+            return
+        self._writes = True
+        try:
+            for joined in list(self._connections.values()):
+                for name, connector in joined.items():
+                    connector.write(self.getValue(name))
+        finally:
+            self._writes = False
+
+
+def _weakly(method: Callable[[], None]) -> Callable[..., None]:
+    """An observer that does not keep the object of this method: VTK and Python would lose count of such a ring."""
+    held = weakref.WeakMethod(method)
+
+    def observe(*caller_and_event: Any) -> None:
+        alive = held()
+        if alive is not None:
+            alive()
+
+    return observe
 
 
 def parameterNodeWrapper(cls: type) -> type:

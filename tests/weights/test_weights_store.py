@@ -153,8 +153,30 @@ def test_bytes_that_are_not_the_published_ones_are_told(
 
 
 def test_the_default_home_is_the_systems_folder_for_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("TEXT2CT_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for system, folder in (("linux", ".local/share"), ("darwin", "Library/Application Support"),
+                           ("win32", "AppData/Local")):
+        monkeypatch.setattr("sys.platform", system)
+        assert places_on_disk.home() == tmp_path / folder / "text2ct"
+
+
+def test_the_users_own_folder_for_data_is_kept_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("TEXT2CT_HOME", raising=False)
-    assert places_on_disk.home().name == "text2ct"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "Local"))
+    for system, folder in (("linux", "data"), ("darwin", "data"), ("win32", "Local")):
+        monkeypatch.setattr("sys.platform", system)
+        assert places_on_disk.home() == tmp_path / folder / "text2ct"
+    monkeypatch.setenv("XDG_DATA_HOME", "not/absolute")
+    monkeypatch.setattr("sys.platform", "linux")
+    assert places_on_disk.home() == tmp_path / ".local/share/text2ct"
+
+
+def test_another_home_can_be_chosen_and_one_that_cannot_be_made_is_told(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TEXT2CT_HOME", "~/here")
     assert places_on_disk.home() == Path("~/here").expanduser()
     (tmp_path / "file").write_text("x")

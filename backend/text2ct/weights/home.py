@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
-
-import platformdirs
 
 from ..errors import Unavailable
 
@@ -16,7 +15,17 @@ VARIABLE = "TEXT2CT_HOME"
 def home() -> Path:
     """The folder; it need not exist yet."""
     chosen = os.environ.get(VARIABLE, "").strip()
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_data_dir("text2ct", appauthor=False))
+    return Path(chosen).expanduser() if chosen else _folder_for_data() / "text2ct"
+
+
+def _folder_for_data() -> Path:
+    """Where this system keeps what programs store for a user; own lines, as Slicer's Python has no package for it."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    chosen = Path(os.environ.get("XDG_DATA_HOME", ""))
+    if chosen.is_absolute():
+        return chosen
+    return Path.home() / ("Library/Application Support" if sys.platform == "darwin" else ".local/share")
 
 
 def set_folder(engine: str, weights: str) -> Path:
