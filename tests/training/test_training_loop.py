@@ -19,10 +19,13 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: the tests
 import tiny_runs  # noqa: E402
 from tiny_runs import recipe, run, written_cts, written_latents  # noqa: E402
 
+from text2ct.engines.text2ct import weights  # noqa: E402
+from text2ct.engines.text2ct.config import ModelSizes  # noqa: E402
 from text2ct.errors import BadInput, Text2CTError  # noqa: E402
 from text2ct_training import checkpoint, loop  # noqa: E402
 from text2ct_training.__main__ import task_of  # noqa: E402
 from text2ct_training.ranks import joined  # noqa: E402
+from text2ct_training.recipe import VAERecipe  # noqa: E402
 
 # A softmax ignores these, so that their gradient is rounding alone, which Adam then blows up to a whole step.
 WITHOUT_EFFECT = ("k_proj.bias", "spatial_rel_pos_bias.net.2.bias")
@@ -193,3 +196,18 @@ def test_the_rate_warms_up_and_falls(tmp_path: Path) -> None:
     cosine = replace(published, schedule="cosine", warm_up=10)
     assert loop.learning_rate(cosine, 4) == pytest.approx(0.5)
     assert loop.learning_rate(cosine, 55) == pytest.approx(0.5)
+
+
+def test_a_decoder_that_learns_alone_leaves_the_encoder_and_its_latents(tmp_path: Path) -> None:
+    first = recipe("vae", tmp_path / "whole", written_cts(tmp_path / "cts"), steps=1)
+    run(first)
+    file = tmp_path / "whole" / "autoencoder.safetensors"
+    assert isinstance(first, VAERecipe)
+    again = replace(first, out=str(tmp_path / "decoder"), begin=str(file), learns="decoder")
+    run(again)
+    before, after = (weights.load_vae(ModelSizes(vae=first.model), folder / file.name).state_dict()
+                     for folder in (file.parent, tmp_path / "decoder"))
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"decoder", "post_quant_conv"}
+    with pytest.raises(BadInput, match="name its file with begin"):
+        run(replace(again, begin=""))

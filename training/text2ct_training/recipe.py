@@ -154,8 +154,12 @@ class UNetRecipe:
 
 @dataclass(frozen=True)
 class VAERecipe:
+    """`begin` is a finished file to go on from; with `learns` decoder its encoder stays, and with it every latent."""
+
     task: Literal["vae"]
     out: str
+    begin: str = ""
+    learns: Literal["all", "decoder"] = "all"
     run: Run = field(default_factory=Run)
     data: Data = field(default_factory=Data)
     model: VAESizes = field(default_factory=VAESizes)

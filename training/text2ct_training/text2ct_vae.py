@@ -10,13 +10,15 @@ weights) and of a critic that learns to tell CTs from reconstructions (`adversar
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from text2ct.engines.text2ct.config import VAESizes
+from text2ct.engines.text2ct import weights
+from text2ct.engines.text2ct.config import ModelSizes, VAESizes
 from text2ct.engines.text2ct.vae import VAE
 from text2ct.errors import BadInput
 from text2ct.report.grammar import Split
@@ -123,13 +125,26 @@ class ImageExamples(Examples):
 
 def vae_task(recipe: VAERecipe) -> Task:
     _check(recipe.data.shape, recipe.data.crop, recipe.model)
-    vae, loss = VAE(recipe.model), recipe.loss
+    vae, loss = begun(recipe), recipe.loss
     critic = Critic(loss.critic_width) if loss.adversarial else None
     turns: dict[str, Turn] = {"coder": CoderTurn(vae, critic, loss)}
     if critic is not None:
         turns["critic"] = CriticTurn(critic, vae, loss)
     return Task(turns, ImageExamples(studies(recipe.data, "train"), recipe, "train"),
                 ImageExamples(studies(recipe.data, "held-out"), recipe, "held-out"))
+
+
+def begun(recipe: VAERecipe) -> VAE:
+    """The autoencoder before the first step; of its decoder alone, the encoder and what makes latents stay."""
+    sizes = ModelSizes(vae=recipe.model)
+    vae = weights.load_vae(sizes, Path(recipe.begin)).float() if recipe.begin else VAE(recipe.model)
+    vae.requires_grad_(True)
+    if recipe.learns == "decoder":
+        if not recipe.begin:
+            raise BadInput('A decoder alone learns beside an encoder that is done; name its file with begin = "...".')
+        for part_of_encoder in (vae.encoder, vae.quant_conv_mu, vae.quant_conv_log_sigma):
+            part_of_encoder.requires_grad_(False)
+    return vae
 
 
 def _check(shape: tuple[int, ...], crop: tuple[int, ...], sizes: VAESizes) -> None:
