@@ -87,7 +87,7 @@ def main() -> None:
     if options.mini:
         results = [(text, window, run(GenerateCT(text, engine="text2ct", weights="mini", seed=n)))
                    for n, (text, window) in enumerate(BY_MINI)]
-        return sheet([(text, window, r.ct, r.labels) for text, window, r in results if r.ct], 3, "mini.png")
+        return sheet([(text, window, r.ct, r.labels[1:]) for text, window, r in results if r.ct], 3, "mini.png")
     made = [(text, window, run(GenerateCT(text, seed=30 + n))) for n, (text, window) in enumerate(FINDINGS)]
     sheet([(text, window, r.ct, r.labels[1:]) for text, window, r in made if r.ct], 3, "findings.png")
     if real is not None:
