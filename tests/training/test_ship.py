@@ -17,7 +17,7 @@ from text2ct.engines.text2ct.standard_words import lexicon
 from text2ct.engines.text2ct.text import TextTower
 from text2ct.engines.text2ct.unet import UNet
 from text2ct.engines.text2ct.vae import VAE
-from text2ct.engines.text2ct.weights import load
+from text2ct.engines.text2ct.weights import load, load_vae
 from text2ct.errors import BadInput, Text2CTError, WeightsError
 from text2ct.weights import package
 from text2ct_training import checkpoint
@@ -61,6 +61,18 @@ def test_the_shipped_set_is_what_the_engine_finds_and_loads(tmp_path: Path, monk
     networks = load(shipped.sizes, *(target / f"{name}.safetensors" for name in ("clip3d", "unet", "autoencoder")))
     assert networks.scale_factor == 0.75
     assert next(networks.text.parameters()).dtype == torch.float32
+
+
+def test_a_decoder_is_shipped_at_the_level_that_is_asked_for(tmp_path: Path) -> None:
+    recipes = runs(tmp_path / "runs")
+    latent = torch.randn(1, 2, 4, 4, 4, generator=torch.Generator().manual_seed(1))
+    said = []
+    for level in (0.0, -6.0):
+        shipped = ship(*recipes, SAMPLER, tmp_path / f"set {level}", level)
+        vae = load_vae(shipped.sizes, tmp_path / f"set {level}" / "autoencoder.safetensors").float()
+        with torch.inference_mode():
+            said.append(vae.decode(latent) * 2000)
+    assert torch.allclose(said[1] - said[0], torch.tensor(-6.0), atol=0.7)
 
 
 def refused(folder: Path, error: type[Text2CTError], sentence: str, *recipes: object) -> None:
