@@ -58,6 +58,15 @@ def slicer_app() -> Iterator[Any]:
         raise AssertionError(f"{len(left)} exceptions in slots or handlers; the first is here") from left[0]
 
 
+@pytest.fixture
+def here(slicer_app: Any, request: pytest.FixtureRequest) -> Any:
+    """The panel, running requests inside Slicer: nothing to start."""
+    from flows import run_in
+
+    run_in("here")
+    return request.getfixturevalue("panel")
+
+
 @pytest.fixture(params=["5.10", "5.12"])
 def flavour(request: pytest.FixtureRequest, slicer_app: Any) -> str:
     """Runs the test in both versions: without and with slicer.packaging."""

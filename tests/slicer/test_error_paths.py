@@ -10,16 +10,10 @@ import pytest
 import qt
 import slicer
 import vtk
-from flows import REPORT, box_in, finish, generate, run_in, small_ct, status, volumes, write
+from flows import REPORT, box_in, finish, generate, small_ct, status, volumes, write
 from slicer_standin import drive
 
 Turn = Callable[..., Any]
-
-
-@pytest.fixture
-def here(slicer_app: Any, request: pytest.FixtureRequest) -> Any:
-    run_in("here")
-    return request.getfixturevalue("panel")
 
 
 @pytest.fixture

@@ -10,16 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
-from flows import REPORT, box_in, finish, generate, run_in, status, volumes
+from flows import REPORT, box_in, finish, generate, status, volumes
 from slicer_standin import drive
 
 Turn = Callable[..., Any]
-
-
-@pytest.fixture
-def here(slicer_app: Any, request: pytest.FixtureRequest) -> Any:
-    run_in("here")
-    return request.getfixturevalue("panel")
 
 
 @pytest.fixture

@@ -11,17 +11,10 @@ import numpy as np
 import pytest
 import qt
 import slicer
-from flows import REPORT, box_in, finish, generate, run_in, servers, small_ct, status, volumes, write
+from flows import REPORT, box_in, finish, generate, servers, small_ct, status, volumes, write
 from slicer_standin import drive
 
 Turn = Callable[..., Any]
-
-
-@pytest.fixture
-def here(slicer_app: Any, request: pytest.FixtureRequest) -> Any:
-    """The panel, running requests inside Slicer: nothing to start."""
-    run_in("here")
-    return request.getfixturevalue("panel")
 
 
 def test_a_report_becomes_a_ct_in_a_local_process_while_slicer_stays_usable(panel: Any, turn_until: Turn) -> None:

@@ -9,16 +9,10 @@ import numpy as np
 import pytest
 import qt
 import slicer
-from flows import box_in, run_in, small_ct
+from flows import box_in, small_ct
 from slicer_standin import drive
 
 Turn = Callable[..., Any]
-
-
-@pytest.fixture
-def here(slicer_app: Any, request: pytest.FixtureRequest) -> Any:
-    run_in("here")
-    return request.getfixturevalue("panel")
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> list[Any]:

@@ -21,12 +21,6 @@ QUIET = {"QLabel", "QWidget", "qMRMLWidget"}
 
 
 @pytest.fixture
-def here(slicer_app: Any, request: pytest.FixtureRequest) -> Any:
-    run_in("here")
-    return request.getfixturevalue("panel")
-
-
-@pytest.fixture
 def dark(slicer_app: Any) -> Any:
     """The application in dark colours."""
     from PySide6 import QtGui, QtWidgets

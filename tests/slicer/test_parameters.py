@@ -8,17 +8,10 @@ from typing import Any
 import pytest
 import qt
 import slicer
-from flows import run_in
 from slicer_standin import drive
 
 REPORT = "Moderate right effusion."
 FIELDS = [("Report", "reportEdit", "report"), ("Lesion", "lesionTextEdit", "lesionText")]
-
-
-@pytest.fixture
-def here(slicer_app: Any, request: pytest.FixtureRequest) -> Any:
-    run_in("here")
-    return request.getfixturevalue("panel")
 
 
 def kept(panel: Any, name: str) -> str:

@@ -7,16 +7,10 @@ from typing import Any
 
 import pytest
 import slicer
-from flows import REPORT, box_in, finish, run_in, small_ct, status, volumes
+from flows import REPORT, box_in, finish, small_ct, status, volumes
 from slicer_standin import drive
 
 Turn = Callable[..., Any]
-
-
-@pytest.fixture
-def here(slicer_app: Any, request: pytest.FixtureRequest) -> Any:
-    run_in("here")
-    return request.getfixturevalue("panel")
 
 
 class Kept:

@@ -31,7 +31,7 @@ from text2ct.formats.atomic import replacing
 from text2ct.formats.files import read_ct
 from text2ct.geometry import Grid
 from text2ct.report.finding import Finding
-from text2ct.report.grammar import DRAWABLE, Split
+from text2ct.report.grammar import Split
 from text2ct.report.parser import understand
 from text2ct.report.vocabulary import KINDS
 
@@ -168,7 +168,7 @@ def listed(place: Path) -> tuple[tuple[str, str], ...]:
 def studies(data: Data, split: Split) -> Studies:
     """The CTs that a recipe speaks of."""
     if data.source == "phantom":
-        tap = PhantomTap(Grid.centred(data.shape, data.spacing), split, data.seed, kinds=data.kinds or DRAWABLE)
+        tap = PhantomTap(Grid.centred(data.shape, data.spacing), split, data.seed, kinds=data.drawn)
         return PhantomStudies(tap, data.count if split == "train" else 0, Path(data.kept) if data.kept else None,
                               data.words == "standard")
     if data.source == "files":

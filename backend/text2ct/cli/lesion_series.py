@@ -1,9 +1,9 @@
 """More than one lesion by one command: those of a table in one CT, and one lesion at several times.
 
 A table ends in one result: the CT with all lesions, a segment each, and the size of each
-in the ledger. Times end in a folder with a result for each day, and an account of how the lesion was
-drawn and by which law it grows. Both are judged as a
-whole before anything is painted, and written only when all is done.
+in the ledger. Times end in a folder with a result for each day, and an account of how the
+lesion was drawn and by which law it grows. Both are judged as a whole before anything is
+painted, and written only when all is done.
 """
 
 from __future__ import annotations

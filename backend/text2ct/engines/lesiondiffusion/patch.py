@@ -110,7 +110,7 @@ def insert(request: InsertLesion, weights: Weights, sampler: Sampler, watch: Wat
     crop = _paint_crop(scene.ct.grid, drawn.mask, weights.settings)
     if crop.stretched > 1:
         notes += (f"The lesion is larger than LINet can see at once; it worked at {crop.grid.spacing[0]:.1f} mm.",)
-    ct = paint(scene, drawn, weights, sampler, trail)
+    ct = paint(scene, drawn, crop, weights, sampler, trail)
     return Inserted(drawn.mask, ct, drawn.attributes, notes)
 
 
@@ -152,11 +152,10 @@ def draw(scene: Scene, weights: Weights, sampler: Sampler, trail: Trail) -> Draw
     return Drawn(mask, attributes, _draw_notes(crop, found, place))
 
 
-def paint(scene: Scene, drawn: Drawn, weights: Weights, sampler: Sampler, trail: Trail) -> CTVolume:
-    """The CT with the lesion in it."""
+def paint(scene: Scene, drawn: Drawn, crop: Crop, weights: Weights, sampler: Sampler, trail: Trail) -> CTVolume:
+    """The CT with the lesion in it, painted on the crop that LINet sees."""
     file, ct, settings, mask = weights.linet, scene.ct, weights.settings, drawn.mask
     assert file is not None
-    crop = _paint_crop(ct.grid, mask, settings)
     check_memory(bytes_for_paint(file, crop.size), weights.device, "Painting this lesion")
     trail.watch.at("encoding the CT", 0, 1)
     seed = painting.seed_for(scene.request.seed, "paint")
