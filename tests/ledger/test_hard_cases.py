@@ -10,7 +10,7 @@ import pytest
 from text2ct.engines.phantom.drawing import Drawing
 from text2ct.report.blobs import seen_from_inside
 from text2ct.report.coarse import Coarse
-from text2ct.report.finding import Finding, LedgerEntry
+from text2ct.report.finding import Finding, LedgerEntry, Lobe, Side
 from text2ct.report.ledger import measure
 from text2ct.volume import CTVolume
 
@@ -82,6 +82,21 @@ def test_a_cavity_that_is_not_seen_is_not_denied(patient: Patient) -> None:
     assert answers(patient(7), Finding("cavity", side="right")) == ["can't tell"]
 
 
+@pytest.mark.parametrize(("seed", "lobe", "size", "density"), [
+    (50145, "LLL", 39.0, "ground glass"), (50300, "RML", 63.0, "part-solid"), (50040, "LUL", 50.0, "cavitary")])
+def test_a_mass_that_is_not_solid_is_shown_by_its_outline(seed: int, lobe: Lobe, size: float, density: str,
+                                                          patient: Patient) -> None:
+    drawing = patient(seed, Finding("lung_mass", lobe=(lobe,), size_mm=size, density=density))
+    sides: tuple[Side, Side] = ("right", "left") if lobe.startswith("R") else ("left", "right")
+    assert answers(drawing, *(Finding("lung_mass", side=side) for side in sides)) == ["shown", "not shown"]
+
+
+@pytest.mark.parametrize("finding", [Finding("lung_opacity", lobe=("LUL",), severity="large", density="ground glass"),
+                                     Finding("consolidation", lobe=("RLL",), severity="moderate")])
+def test_a_veil_and_a_consolidation_are_no_mass(finding: Finding, patient: Patient) -> None:
+    assert answers(patient(7, finding), Finding("lung_mass")) == ["not shown"]
+
+
 def lung_with(solid: np.ndarray) -> Coarse:
     return Coarse.of(CTVolume(np.where(solid, 40, -850).astype(np.int16), np.diag([3.0, 3.0, 3.0, 1.0])))
 
@@ -91,12 +106,13 @@ def test_half_a_ball_on_a_wall_is_as_round_as_a_whole_one_where_it_is_open() -> 
     ball = (x - 20) ** 2 + (y - 20) ** 2 + (z - 20) ** 2 < 8 ** 2
     whole = seen_from_inside(lung_with(ball), (60.0, 60.0, 60.0), 48.0)
     leaning = seen_from_inside(lung_with(ball | (x < 20)), (60.0, 60.0, 60.0), 48.0)
-    assert whole[0] > 0.95
-    assert 0.3 < leaning[0] < 0.55
-    assert leaning[1] < 0.15
+    assert whole.open_share > 0.95
+    assert whole.diameter_mm == pytest.approx(48.0, rel=0.1)
+    assert 0.3 < leaning.open_share < 0.55
+    assert leaning.spread < 0.15
 
 
 def test_a_plate_is_not_round_from_inside() -> None:
     x, y, z = np.mgrid[:40, :40, :40]
     plate = (abs(x - 20) < 3) & (abs(y - 20) < 10) & (abs(z - 20) < 10)
-    assert seen_from_inside(lung_with(plate), (60.0, 60.0, 60.0), 40.0)[1] > 0.25
+    assert seen_from_inside(lung_with(plate), (60.0, 60.0, 60.0), 40.0).spread > 0.25

@@ -54,24 +54,34 @@ class Spot:
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """The lungs cut out on a fine grid; outside them everything is as dark as lung."""
+    """The lungs cut out on a fine grid; outside them everything is as dark as lung, and nothing is above `top`."""
 
     image: Image
     hu: Image
     inside: Mask
     low: tuple[int, int, int]
     coarse: Coarse
+    top: float
 
 
-def lung_field(lungs: Lungs, space: Mask) -> Field:
-    """The lungs at about two millimetres, cropped; `space` is where lung or a lesion in it may be."""
+def lung_field(lungs: Lungs, space: Mask, top: float = _TOP_HU, filled: Mask | None = None) -> Field:
+    """The lungs at about two millimetres, cropped; `space` is where lung or a lesion in it may be.
+
+    What is `filled` is taken for as dense as `top`.
+    """
     coarse = Coarse.of(lungs.coarse.fine, _FINE_MM)
-    inside = space if coarse.factors == lungs.coarse.factors else _regridded(space, lungs.coarse, coarse)
+
+    def here(mask: Mask) -> Mask:
+        return mask if coarse.factors == lungs.coarse.factors else _regridded(mask, lungs.coarse, coarse)
+
+    inside = here(space)
     where = ndimage.find_objects(inside.astype(np.uint8))
     box = where[0] if where else tuple(slice(0, 1) for _ in range(3))
     inside, hu = inside[box], coarse.hu[box]
-    image = np.where(inside, np.clip(hu, _LUNG_HU - 60, _TOP_HU), _LUNG_HU).astype(np.float32)
-    return Field(image, hu, inside, (box[0].start, box[1].start, box[2].start), coarse)
+    image = np.where(inside, np.clip(hu, _LUNG_HU - 60, top), _LUNG_HU).astype(np.float32)
+    if filled is not None:
+        image[here(filled)[box] & inside] = top
+    return Field(image, hu, inside, (box[0].start, box[1].start, box[2].start), coarse, top)
 
 
 def find_spots(field: Field, weakest: float) -> tuple[Spot, ...]:
@@ -90,19 +100,22 @@ def _apart(a: Spot, b: Spot) -> bool:
 
 
 def _at_scale(field: Field, diameter: float, weakest: float) -> Iterator[Spot]:
-    mm = _SIGMA_OF_DIAMETER * diameter
-    sigma = field.coarse.voxels(mm)
     if diameter < 1.6 * max(field.coarse.spacing):
         return
-    strength = convexity(field.image, sigma) / (_TOP_HU - _LUNG_HU)
-    strength[~field.inside] = 0
-    reach = tuple(2 * max(1, int(0.4 * v)) + 1 for v in field.coarse.voxels(diameter))
-    peaks = (strength > weakest) & (strength == ndimage.maximum_filter(strength, reach))
-    for index in np.argwhere(peaks):
-        spot = _measured(field, (int(index[0]), int(index[1]), int(index[2])), diameter,
-                         float(strength[tuple(index)]))
+    for index, strength in peaks(field, diameter, weakest):
+        spot = _measured(field, index, diameter, strength)
         if spot is not None:
             yield spot
+
+
+def peaks(field: Field, diameter: float, weakest: float) -> Iterator[tuple[tuple[int, int, int], float]]:
+    """Where something of about this diameter is most convex, and how much: 1 would be from lung to `top` at once."""
+    strength = convexity(field.image, field.coarse.voxels(_SIGMA_OF_DIAMETER * diameter)) / (field.top - _LUNG_HU)
+    strength[~field.inside] = 0
+    reach = tuple(2 * max(1, int(0.4 * v)) + 1 for v in field.coarse.voxels(diameter))
+    highest = (strength > weakest) & (strength == ndimage.maximum_filter(strength, reach))
+    for i, j, k in np.argwhere(highest):
+        yield (int(i), int(j), int(k)), float(strength[i, j, k])
 
 
 def convexity(image: Image, sigma: tuple[float, float, float]) -> Image:
@@ -155,27 +168,38 @@ def _measured(field: Field, index: tuple[int, int, int], diameter: float, streng
     rim = float(np.median(hu[air])) if air.any() else 0.0
     alone = float(air.sum()) / max(1, int(ring.sum()))
     largest = size * (1.2 if diameter >= _OPENED_MM else 1.08)
-    open_share, spread = seen_from_inside(field.coarse, (x, y, z), largest) if largest >= _LARGE_MM else (0.0, 1.0)
+    seen = seen_from_inside(field.coarse, (x, y, z), largest) if largest >= _LARGE_MM else Outline()
     return Spot((x, y, z), largest, float(hu[own].mean()), float(np.median(hu[center])), overlap, strength, rim,
-                alone, index, open_share, spread)
+                alone, index, seen.open_share, seen.spread)
 
 
-def seen_from_inside(coarse: Coarse, place: Triple, diameter: float) -> tuple[float, float]:
-    """The share of directions from `place` that end in lung, and how much their lengths differ (0 for a ball)."""
+@dataclass(frozen=True)
+class Outline:
+    """A lesion as its middle sees it: the share of directions that end in lung, how much their lengths differ
+    (0 for a ball), and twice their mean."""
+
+    open_share: float = 0.0
+    spread: float = 1.0
+    diameter_mm: float = 0.0
+
+
+def seen_from_inside(coarse: Coarse, place: Triple, diameter: float, border: float = _BORDER_HU,
+                     haze: float = _HAZE_HU) -> Outline:
+    """How far it is from `place` to where it gets darker than `border`, in directions that are free of haze beyond."""
     lengths = np.arange(0, 0.75 * diameter + 24, _STEP_MM)
     steps = np.linalg.inv(coarse.grid.affine[:3, :3]) @ directions(_RAYS).T
     points = coarse.grid.to_ijk(place)[:, None, None] + steps[:, :, None] * lengths
     hu = ndimage.map_coordinates(coarse.hu, points, order=1, mode="nearest")
     after = np.arange(*_RIM_STEPS)
-    left = hu < _BORDER_HU
+    left = hu < border
     left[:, len(lengths) - after[-1]:] = False
-    border = left.argmax(1)
-    beyond = np.take_along_axis(hu, np.minimum(border[:, None] + after, len(lengths) - 1), 1)
-    is_open = left.any(1) & (np.median(beyond, 1) < _HAZE_HU)
-    reach = lengths[border[is_open]]
+    end = left.argmax(1)
+    beyond = np.take_along_axis(hu, np.minimum(end[:, None] + after, len(lengths) - 1), 1)
+    is_open = left.any(1) & (np.median(beyond, 1) < haze)
+    reach = lengths[end[is_open]]
     if len(reach) < 5 or reach.mean() == 0:
-        return 0.0, 1.0
-    return float(is_open.mean()), float(reach.std() / reach.mean())
+        return Outline()
+    return Outline(float(is_open.mean()), float(reach.std() / reach.mean()), 2 * float(reach.mean()))
 
 
 def directions(count: int) -> NDArray[np.float64]:

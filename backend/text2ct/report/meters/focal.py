@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
+from ...geometry import Triple
 from ..anatomy import Chest
 from ..blobs import Spot, find_spots, lung_field
 from ..coarse import Mask
@@ -50,8 +51,12 @@ def nodules(chest: Chest) -> tuple[Spot, ...]:
 
 
 def all_spots(chest: Chest) -> tuple[Spot, ...]:
-    space = (chest.cavities[0] | chest.cavities[1]) & ~grown(chest.lungs.airway, chest, 5)
-    return find_spots(lung_field(chest.lungs, space), LIMITS["spot strength"].shown)
+    return find_spots(lung_field(chest.lungs, chest.once(lesion_space)), LIMITS["spot strength"].shown)
+
+
+def lesion_space(chest: Chest) -> Mask:
+    """Where lung is or would be, without the airway."""
+    return (chest.cavities[0] | chest.cavities[1]) & ~grown(chest.lungs.airway, chest, 5)
 
 
 def is_lesion(chest: Chest, spot: Spot) -> bool:
@@ -108,14 +113,19 @@ def size_fits(diameter_mm: float, finding: Finding) -> bool:
 
 
 def _in_place(chest: Chest, finding: Finding, spots: list[Spot]) -> list[Spot]:
-    """Spots in one of the asked regions, with a margin where a lobe is only approximate."""
+    """Spots in one of the asked regions."""
+    allowed = asked_place(chest, finding)
+    return [s for s in spots if hit(allowed, chest, s.place)]
+
+
+def asked_place(chest: Chest, finding: Finding) -> Mask:
+    """Where a lesion is asked for, with a margin where a lobe is only approximate."""
     where = np.logical_or.reduce(asked_regions(chest, finding))
-    allowed = (grown(where, chest, _LOBE_MARGIN_MM) if finding.lobe else where) & same_side(chest, finding)
-    return [s for s in spots if _hit(allowed, chest, s)]
+    return (grown(where, chest, _LOBE_MARGIN_MM) if finding.lobe else where) & same_side(chest, finding)
 
 
-def _hit(mask: Mask, chest: Chest, spot: Spot) -> bool:
-    index = np.clip(np.rint(chest.coarse.grid.to_ijk(spot.place)).astype(int), 0, np.array(mask.shape) - 1)
+def hit(mask: Mask, chest: Chest, place: Triple) -> bool:
+    index = np.clip(np.rint(chest.coarse.grid.to_ijk(place)).astype(int), 0, np.array(mask.shape) - 1)
     return bool(mask[tuple(index)])
 
 
@@ -143,8 +153,7 @@ def granuloma(chest: Chest, finding: Finding) -> Reading:
         own = labels[box] == part
         if own.sum() * chest.coarse.voxel_ml < 3 and float(around[box][own].mean()) < -300:
             kept[box] |= own
-    where = np.logical_or.reduce(asked_regions(chest, finding))
-    kept &= (grown(where, chest, _LOBE_MARGIN_MM) if finding.lobe else where) & same_side(chest, finding)
+    kept &= asked_place(chest, finding)
     amount = Amount(float(chest.coarse.hu[kept].max()) if kept.any() else 0.0, chest.coarse.place(kept))
     reading = judged(amount, limit, "calcium in the lung", "HU")
     blind = not reading.shown and max(chest.coarse.spacing) > _GRANULOMA_MM
@@ -185,10 +194,8 @@ def bulla(chest: Chest, finding: Finding) -> Reading:
 
 def _compact(chest: Chest, finding: Finding, gas: Mask) -> list[tuple[float, Mask]]:
     """Compact pieces of gas in the asked place and their diameters, largest first."""
-    where = np.logical_or.reduce(asked_regions(chest, finding))
-    allowed = (grown(where, chest, _LOBE_MARGIN_MM) if finding.lobe else where) & same_side(chest, finding)
     found = []
-    for piece in pieces(gas & allowed, LIMITS["hole ml"].shown, chest):
+    for piece in pieces(gas & asked_place(chest, finding), LIMITS["hole ml"].shown, chest):
         size = float((6000 * piece.sum() * chest.coarse.voxel_ml / np.pi) ** (1 / 3))
         reach = float(ndimage.distance_transform_edt(piece, chest.coarse.spacing).max())
         if 2 * reach > 0.5 * size and not _as_low_as_the_stomach(chest, piece):

@@ -18,6 +18,7 @@ from ..coarse import Mask
 from ..finding import Finding
 from . import focal
 from .focal import nodules
+from .pale_masses import pale_masses
 from .pleura import pleural_fluid, pleural_gas
 from .readings import Amount, Reading, asked_regions, grown, judged, pieces, regional, same_side
 from .thresholds import LIMITS
@@ -115,11 +116,16 @@ def ground_glass(chest: Chest) -> Mask:
 
 
 def lung_mass(chest: Chest, finding: Finding) -> Reading:
-    """The largest round spot of mass size, or a thick sharp piece of dense lung that hangs on other tissue."""
+    """The largest round spot of mass size, solid or not, or a thick sharp piece of dense lung that hangs on others."""
     found = focal.lung_mass(chest, finding)
     if found.shown:
         return found
-    limit = LIMITS["lung_mass"]
+    limit, place = LIMITS["lung_mass"], focal.asked_place(chest, finding)
+    pale = [Amount(size, at) for at, size in chest.once(pale_masses)
+            if focal.hit(place, chest, at) and focal.size_fits(size, finding)]
+    largest = max(pale, key=lambda amount: amount.value, default=None)
+    if largest is not None and largest.value >= limit.shown:
+        return judged(largest, limit.shown, "round outline in the lungs", "mm")
     allowed = np.logical_or.reduce(asked_regions(chest, finding)) & same_side(chest, finding)
     for piece in pieces(chest.once(dense_lung), LIMITS["solid mass ml"].shown, chest):
         size = float((6000 * piece.sum() * chest.coarse.voxel_ml / np.pi) ** (1 / 3))
