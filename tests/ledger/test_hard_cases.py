@@ -82,6 +82,15 @@ def test_a_cavity_that_is_not_seen_is_not_denied(patient: Patient) -> None:
     assert answers(patient(7), Finding("cavity", side="right")) == ["can't tell"]
 
 
+def test_a_heart_is_as_wide_where_ribs_are_too_blurred_to_be_bone(patient: Patient) -> None:
+    for seed, findings in ((7, ()), (11, (Finding("cardiomegaly", severity="moderate"),))):
+        drawing = patient(seed, *findings)
+        blurred = CTVolume(np.minimum(drawing.ct.voxels, 120).astype(np.int16), drawing.ct.affine)
+        sharp, soft = (measure(ct, [Finding("cardiomegaly")])[0] for ct in (drawing.ct, blurred))
+        assert sharp.answer == soft.answer == ("shown" if findings else "not shown")
+        assert soft.value == pytest.approx(sharp.value, rel=0.05)
+
+
 @pytest.mark.parametrize(("seed", "lobe", "size", "density"), [
     (50145, "LLL", 39.0, "ground glass"), (50300, "RML", 63.0, "part-solid"), (50040, "LUL", 50.0, "cavitary")])
 def test_a_mass_that_is_not_solid_is_shown_by_its_outline(seed: int, lobe: Lobe, size: float, density: str,

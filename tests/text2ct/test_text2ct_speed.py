@@ -11,7 +11,7 @@ from small_networks import SIZES, networks
 
 from text2ct.engines.text2ct import windows
 from text2ct.engines.text2ct.attention import explicit_attention, fused_attention
-from text2ct.engines.text2ct.config import PUBLISHED
+from text2ct.engines.text2ct.config import PUBLISHED, VAESizes
 from text2ct.engines.text2ct.intensity import to_hu
 from text2ct.engines.text2ct.pipeline import Sampler, decoded, velocity
 from text2ct.engines.text2ct.text import TextTower
@@ -103,6 +103,23 @@ def test_slabs_decode_as_one_call_does_whatever_the_memory(vae: VAE, work: int, 
     assert at_once.std() > 0.05
     assert (slabs - at_once).abs().max() < 2e-5
     assert abs(to_hu(slabs).astype(int) - to_hu(at_once)).max() <= 1
+
+
+def test_a_decoder_whose_norms_measure_nothing_sees_no_further_than_its_convolutions_and_takes_one_pass() -> None:
+    torch.manual_seed(3)
+    vae = VAE(VAESizes(latent_channels=4, channels=(4, 8), res_blocks=(1, 1), norm_groups=2, decoder_groups=0)).eval()
+    latent = torch.randn(1, 4, 24, 8, 8)
+    other = latent.clone()
+    other[:, :, :4] += 5
+    told: list[tuple[int, int]] = []
+    with torch.inference_mode():
+        whole, changed = vae.decode(latent), vae.decode(other)
+    slabs = decoded_in_slabs(vae, latent, 40_000, lambda done, total: told.append((done, total)))
+    assert (slabs - whole).abs().max() < 2e-5
+    assert len(told) > 4
+    assert [done for done, _ in told] == list(range(told[0][1]))
+    assert (whole - changed).abs()[:, :, :8].max() > 1e-3
+    assert torch.equal(whole[:, :, 28:], changed[:, :, 28:])
 
 
 def test_slabs_tell_how_far_they_are(vae: VAE) -> None:

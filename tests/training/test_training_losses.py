@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,17 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: the tests
 
 import tiny_runs  # noqa: E402
 
-from text2ct.engines.text2ct.config import UNetSizes, VAESizes, from_model_def  # noqa: E402
+from text2ct.engines.text2ct.config import ModelSizes, UNetSizes, VAESizes, from_model_def  # noqa: E402
 from text2ct.engines.text2ct.unet import UNet  # noqa: E402
 from text2ct.engines.text2ct.vae import VAE  # noqa: E402
+from text2ct.engines.text2ct.weights import load_unet  # noqa: E402
 from text2ct.errors import BadInput  # noqa: E402
 from text2ct.report.finding import Finding  # noqa: E402
 from text2ct_training import data, text2ct_clip, text2ct_unet, text2ct_vae  # noqa: E402
 from text2ct_training.__main__ import task_of  # noqa: E402
 from text2ct_training.loop import learning_rate  # noqa: E402
 from text2ct_training.recipe import CoderLoss, FlowLoss, Run, UNetRecipe, checked  # noqa: E402
+from text2ct_training.shards import write_shards  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "parity"))
 
@@ -104,6 +107,41 @@ def test_a_finding_counts_more_where_it_was_drawn_and_its_report_is_told() -> No
     assert loss(8.0) - loss(0.0) == pytest.approx(8 * 0.5 * (there + mirrored) / 2 / 4, rel=1e-4)
 
 
+def test_usual_places_count_more_in_every_example_and_on_both_sides(tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    marked = np.zeros((1, *tiny_runs.LATENT[1:]), np.float32)
+    marked[:, 0] = 0.25
+    rows = [{"latent": np.ones(tiny_runs.LATENT, np.float32), "context": np.ones((1, 6), np.float32),
+             "spacing": np.ones(3, np.float32), "marked": marked * (n % 2)} for n in range(4)]
+    write_shards(folder, rows, 4)
+    places = text2ct_unet.usual_places(text2ct_unet.LatentExamples(folder, 0, "train", 0.0), 4)
+    assert places[:, [0, -1]].unique().tolist() == [1.0]
+    assert places[:, 1:-1].unique().tolist() == [0.0]
+    unet = UNet(checked(UNetSizes, tiny_runs.UNET, "tiny"))
+    batch = {"latent": torch.randn(1, *tiny_runs.LATENT), "noise": torch.randn(1, *tiny_runs.LATENT),
+             "context": torch.randn(1, 1, 6), "spacing": torch.ones(1, 3), "uniform": torch.tensor([0.3]),
+             "dropped": torch.tensor([True]), "marked": torch.zeros(1, 1, *tiny_runs.LATENT[1:])}
+    plain, weighted = (float(text2ct_unet.UNetTurn(unet, 1.0, FlowLoss(usual=usual), places)(batch, 0)["loss"].detach())
+                       for usual in (0.0, 8.0))
+    step = text2ct_unet.flow_step(unet, *(batch[name] for name in ("latent", "context", "spacing", "uniform", "noise",
+                                                                   "dropped")))
+    off = (step.output - (batch["latent"] - batch["noise"])).abs().detach()
+    assert weighted - plain == pytest.approx(8 * float((off * places).mean()), rel=1e-4)
+
+
+def test_a_unet_that_begins_with_a_file_says_what_that_file_says(tmp_path: Path) -> None:
+    first = tiny_runs.recipe("unet", tmp_path / "first", tiny_runs.written_latents(tmp_path / "latents"), steps=2)
+    assert isinstance(first, UNetRecipe)
+    loud = replace(first, loss=FlowLoss(loud=True))
+    tiny_runs.run(loud)
+    file = tmp_path / "first" / "unet.safetensors"
+    finished = load_unet(ModelSizes(unet=first.model), file)[0].float()
+    again = text2ct_unet.UNetTurn(text2ct_unet.begun(replace(loud, begin=str(file))), 1.0, loud.loss)
+    (exported,) = again.finished(again.state_dict())
+    for name, tensor in finished.state_dict().items():
+        assert torch.allclose(exported.tensors[name], tensor, atol=1e-6)
+
+
 def test_every_tenth_report_is_dropped_and_never_a_held_out_one(tmp_path: Path) -> None:
     folder = tiny_runs.written_latents(tmp_path)
     train = text2ct_unet.LatentExamples(folder, 0, "train", 0.1)
@@ -129,6 +167,30 @@ def test_an_error_in_a_finding_costs_what_the_recipe_says() -> None:
     assert float(turn({**batch, "lungs": ~lungs}, 0)["voxels"].detach()) == pytest.approx(4 * plain, rel=1e-5)
     both = turn({**batch, "lungs": ~lungs, "marked": ~marked}, 0)
     assert float(both["voxels"].detach()) == pytest.approx(12 * plain, rel=1e-5)
+
+
+def test_a_window_sees_what_lies_between_its_ends() -> None:
+    image = (torch.tensor([-1000.0, -20.0, 30.0, 80.0, 900.0]) + 1000) / 2000
+    seen = text2ct_vae.windowed(image.reshape(1, 1, 5, 1, 1), [(-20.0, 80.0), (-1000.0, -800.0)])
+    assert seen[0, :, :, 0, 0].tolist() == [pytest.approx([0, 0, 0.5, 1, 1], abs=1e-5),
+                                            pytest.approx([0, 1, 1, 1, 1], abs=1e-5)]
+
+
+def test_shares_are_the_means_of_cells_and_levels_draw_the_first_channels_to_them() -> None:
+    torch.manual_seed(0)
+    vae = VAE(checked(VAESizes, tiny_runs.VAE, "tiny"))
+    image = torch.rand(1, 1, 8, 8, 8)
+    batch = {"image": image, "noise": torch.zeros(1, 2, 4, 4, 4),
+             "lungs": torch.zeros_like(image), "marked": torch.zeros_like(image)}
+    windows = ((-1000.0, 1000.0), (-200.0, 200.0))
+    vae.requires_grad_(False)
+    parts = text2ct_vae.CoderTurn(vae, None, CoderLoss(windows=windows, windowed=0.5, shares=2.0, levels=3.0))(batch, 0)
+    plain = text2ct_vae.CoderTurn(vae, None, CoderLoss())(batch, 0)
+    assert float(parts["loss"]) == pytest.approx(float(
+        plain["loss"] + 0.5 * parts["windowed"] + 2 * parts["shares"] + 3 * parts["levels"]), rel=1e-5)
+    cells = text2ct_vae.windowed(image, windows).reshape(1, 2, 4, 2, 4, 2, 4, 2).mean((3, 5, 7))
+    off = vae.encode(image)[0] - text2ct_vae.LEVEL_REACH * (2 * cells - 1)
+    assert float(parts["levels"]) == pytest.approx(float(off.square().mean()), rel=1e-4)
 
 
 def test_the_coder_moves_against_the_critic_without_changing_it() -> None:

@@ -1,9 +1,8 @@
 """A training run as a value: what is trained, on what, how, and where the result goes.
 
-A recipe is a TOML file. Each of its tables becomes a frozen dataclass, and the dataclass is
-the only list of what may be said: a name that it does not have, or a value of another kind,
-is refused with a sentence before anything is built. The sizes of the networks are the
-engine's own dataclasses, so that what is trained is what is run.
+A recipe is a TOML file. Each of its tables becomes a frozen dataclass, the only list of what may
+be said: another name, or a value of another kind, is refused with a sentence before anything is
+built. The sizes of the networks are the engine's own, so that what is trained is what is run.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from text2ct.engines.text2ct.config import ModelSizes, TextSizes, UNetSizes, VAESizes
+from text2ct.engines.text2ct.intensity import HIGH_HU, LOW_HU
 from text2ct.engines.text2ct.vision import VisionSizes
 from text2ct.errors import BadInput, Unavailable
 from text2ct.report.grammar import DRAWABLE
@@ -101,15 +101,16 @@ class FlowLoss:
 
     Reports are vectors of length one, whose small numbers are learned from slowly. `loud` gives them the length of
     as many ones while the UNet learns; the finished weights hold that factor.
-
-    `finding` is added to the weight 1 of each number of a latent where a finding was drawn (as far as its voxels are
-    of the finding), and at the mirror place: an effusion is one voxel in fifty, and plain learning hears of it last.
+    `finding` is added to the weight 1 of each number of a latent where a finding was drawn, and at the mirror place,
+    for plain learning hears of an effusion last; but a place that counts more when a finding is there is believed to
+    have it too often. `usual` is added where findings are usual, in each example alike: so nothing is believed falsely.
     """
 
     drop: float = 0.1
     loud: bool = False
     distance: Literal["l1", "l2"] = "l1"
     finding: float = 0.0
+    usual: float = 0.0
     scale_factor: float = 0.0
     measured: int = 4
 
@@ -120,7 +121,13 @@ class FlowLoss:
 
 @dataclass(frozen=True)
 class CoderLoss:
-    """Weights of the parts of the VAE's loss. `lung` and `finding` are added to the weight 1 of each voxel there."""
+    """Weights of the parts of the VAE's loss. `lung` and `finding` are added to the weight 1 of each voxel there.
+
+    What lies in `windows` (pairs of HU) is looked at once more, as by a reader who narrows the window: voxel by voxel
+    (`windowed`) and in the mean of each cell of the latent (`shares`); fluid and muscle differ by one part in fifty of
+    all HU. With `levels` the first channels of the latent, one for each window, are drawn to these means, so that the
+    difference is large there too. `shaken` is noise that the decoder learns to forgive: latents of a UNet have some.
+    """
 
     kl: float = 1e-6
     gradient: float = 0.0
@@ -131,6 +138,16 @@ class CoderLoss:
     critic_learning_rate: float = 1e-4
     lung: float = 0.0
     finding: float = 0.0
+    windows: tuple[tuple[float, float], ...] = ()
+    windowed: float = 0.0
+    shares: float = 0.0
+    levels: float = 0.0
+    shaken: float = 0.0
+
+    def __post_init__(self) -> None:
+        wrong = [list(map(int, one)) for one in self.windows if not LOW_HU <= one[0] < one[1] <= HIGH_HU]
+        if wrong:
+            raise BadInput(f"windows has {wrong[0]}; each goes up, within {LOW_HU} to {HIGH_HU} HU.")
 
 
 @dataclass(frozen=True)
@@ -144,8 +161,11 @@ class TextLoss:
 
 @dataclass(frozen=True)
 class UNetRecipe:
+    """`begin` is a finished file to go on from."""
+
     task: Literal["unet"]
     out: str
+    begin: str = ""
     run: Run = field(default_factory=Run)
     data: Data = field(default_factory=Data)
     model: UNetSizes = field(default_factory=UNetSizes)
@@ -201,8 +221,8 @@ class LatentsRecipe:
 
 @dataclass(frozen=True)
 class LesionsRecipe:
-    """Not a training: drawn lesions into shards. `per_body` lesions go into each body; of these the share `real` are
-    the CTs of the folder `cts`, where one is named, the others phantoms."""
+    """Not a training: drawn lesions into shards. `per_body` lesions go into each body; the share `real` of them are
+    CTs of the folder `cts`, where one is named."""
 
     task: Literal["lesions"]
     out: str
@@ -327,6 +347,8 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     origin, inner = get_origin(kind), get_args(kind)
     if is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
         return checked(kind, value, where)
+    if origin in (Union, UnionType) and type(None) in inner:
+        return _value(inner[0], value, where)  # None is said by silence
     if origin is Literal and value in inner:
         return value
     if origin is tuple and isinstance(value, list):

@@ -50,14 +50,14 @@ Kind = TypeVar("Kind")
 
 
 def ship(vae: VAERecipe, text: TextRecipe, unet: UNetRecipe, sampler: Sampler, target: Path,
-         level: float = 0.0) -> Settings:
+         level: float = 0.0, even_mm: float = 0.0) -> Settings:
     """Put the finished weights of these runs into `target`; nothing is there before all has been judged."""
     with TemporaryDirectory() as scratch:
         sources = {name: Path(recipe.out) / f"{name}.safetensors"
                    for name, recipe in (("clip3d", text), ("unet", unet), ("autoencoder", vae))}
         if level:
             sources["autoencoder"] = _levelled(sources["autoencoder"], vae, level, Path(scratch))
-        return _shipped(sources, vae, text, unet, sampler, target)
+        return _shipped(sources, vae, text, unet, sampler, target, even_mm)
 
 
 def _levelled(path: Path, vae: VAERecipe, level: float, folder: Path) -> Path:
@@ -71,7 +71,7 @@ def _levelled(path: Path, vae: VAERecipe, level: float, folder: Path) -> Path:
 
 
 def _shipped(sources: Mapping[str, Path], vae: VAERecipe, text: TextRecipe, unet: UNetRecipe, sampler: Sampler,
-             target: Path) -> Settings:
+             target: Path, even_mm: float) -> Settings:
     files = tuple(_judged(name, path) for name, path in sources.items())
     together = sum(file.bytes for file in files)
     if together > MOST_TOGETHER:
@@ -79,7 +79,8 @@ def _shipped(sources: Mapping[str, Path], vae: VAERecipe, text: TextRecipe, unet
                            f"{MOST_TOGETHER / _MIB:.0f} MiB may ship. Make a network smaller.")
     standard = text.data.words == "standard"
     settings = Settings(ModelSizes(unet.model, vae.model, text.model), vae.data.shape, vae.data.spacing, sampler,
-                        text.data.words, text.data.drawn if standard else (), BY_RULE if standard else (), files)
+                        text.data.words, text.data.drawn if standard else (), BY_RULE if standard else (), even_mm,
+                        files)
     problem = contradiction(settings)
     if problem:
         raise BadInput(f"These runs do not fit each other: {problem}.")
@@ -150,12 +151,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--solver", choices=tuple(SOLVERS), default=own.solver)
     parser.add_argument("--guidance", type=float, default=own.guidance)
     parser.add_argument("--level", type=float, default=0.0, metavar="HU", help="added to all that the decoder says")
+    parser.add_argument("--even", type=float, default=0.0, metavar="MM", help="soft tissue is made even over this")
     parser.add_argument("--to", type=Path, default=folder(ENGINE, _SET), help="default: the package beside this")
     args = parser.parse_args(arguments)
     try:
         sampler = replace(own, grid=args.grid, solver=args.solver, guidance=args.guidance)
         vae, text, unet = _recipe(args.vae, VAERecipe), _recipe(args.text, TextRecipe), _recipe(args.unet, UNetRecipe)
-        shipped = ship(vae, text, unet, sampler, args.to, args.level)
+        shipped = ship(vae, text, unet, sampler, args.to, args.level, args.even)
         told: tuple[tuple[Path, TrainingRecipe], ...] = ((args.vae, vae), (args.text, text), (args.unet, unet))
         for path, recipe in told:
             for departure in departures(recipe):

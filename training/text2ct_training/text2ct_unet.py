@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from text2ct.diffusion import rectified_flow
+from text2ct.engines.text2ct import weights
 from text2ct.engines.text2ct.attention import Attention, SpatialTransformer, fused_attention
-from text2ct.engines.text2ct.config import CT_MODALITY, UNetSizes
+from text2ct.engines.text2ct.config import CT_MODALITY, ModelSizes, UNetSizes
 from text2ct.engines.text2ct.intensity import SPACING_SCALE
 from text2ct.engines.text2ct.layers import inner_conv
 from text2ct.engines.text2ct.unet import ResBlock, UNet
@@ -71,21 +72,29 @@ def scale_of(latents: Tensor) -> float:
 class UNetTurn(Turn):
     """The UNet, the factor between its latents and those of the VAE, and its loss."""
 
-    def __init__(self, unet: UNet, scale_factor: float, loss: FlowLoss) -> None:
+    def __init__(self, unet: UNet, scale_factor: float, loss: FlowLoss, usual: Tensor | None = None) -> None:
         super().__init__()
         self.unet = unet
-        self.distance, self.finding = loss.distance, loss.finding
+        self.distance, self.finding, self.usual = loss.distance, loss.finding, loss.usual
         self.loudness = math.sqrt(unet.sizes.context_width) if loss.loud else 1.0
         self.register_buffer("scale_factor", torch.tensor(scale_factor))
+        self.register_buffer("places", usual, persistent=False)
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         clean = batch["latent"] * cast(Tensor, self.scale_factor)
         done = flow_step(self.unet, clean, batch["context"] * self.loudness, batch["spacing"],
                          batch["uniform"], batch["noise"], batch["dropped"], self.distance,
-                         weight=self._weight(batch) if self.finding else None)
+                         weight=self._weight(batch))
         return {"loss": done.loss}
 
-    def _weight(self, batch: Batch) -> Tensor:
+    def _weight(self, batch: Batch) -> Tensor | None:
+        """How much each place counts; None where all count alike."""
+        places = cast(Tensor, self.places)
+        if not self.finding:
+            return 1 + self.usual * places if self.usual else None
+        return self._weight_of_findings(batch) + (self.usual * places if self.usual else 0)
+
+    def _weight_of_findings(self, batch: Batch) -> Tensor:
         """More where a finding was drawn, and as much at its mirror place, else a finding on the wrong side would be a
         cheap mistake. Without a report nothing is looked for anywhere: such an example counts evenly."""
         marked = torch.maximum(batch["marked"], batch["marked"].flip(2))
@@ -123,22 +132,48 @@ def unet_task(recipe: UNetRecipe) -> Task:
     seed = recipe.run.seed
     train = LatentExamples(Path(recipe.data.place), seed, "train", recipe.loss.drop)
     held_out = LatentExamples(Path(recipe.data.held_out or recipe.data.place), seed, "held-out", 0.0)
-    factor = recipe.loss.scale_factor or _measured(train, recipe.loss.measured)
     _check(train, recipe)
-    return Task({"unet": UNetTurn(begun(recipe.model), factor, recipe.loss)}, train, held_out)
+    factor = recipe.loss.scale_factor or _measured(train, recipe.loss.measured)
+    usual = usual_places(train, recipe.loss.measured) if recipe.loss.usual else None
+    return Task({"unet": UNetTurn(begun(recipe), factor, recipe.loss, usual)}, train, held_out)
 
 
-def begun(sizes: UNetSizes) -> UNet:
-    """A UNet before its first step: what each block adds is zero, as in the class the published one was made from."""
+def usual_places(examples: LatentExamples, count: int) -> Tensor:
+    """Where findings are usual, from 0 to 1, both sides alike: (1, X, Y, Z), of the first examples."""
+    marked = torch.stack([examples[index]["marked"] for index in range(count)]).mean(0)
+    both = marked + marked.flip(1)
+    return both / both.max().clamp_min(1e-6)
+
+
+def begun(recipe: UNetRecipe) -> UNet:
+    """A UNet before its first step: of a finished file, or new."""
+    if not recipe.begin:
+        return new(recipe.model)
+    unet = weights.load_unet(ModelSizes(unet=recipe.model), Path(recipe.begin))[0].float().requires_grad_(True)
+    if recipe.loss.loud:
+        for name, parameter in unet.named_parameters():
+            if name.endswith(_FROM_REPORT):
+                parameter.data /= math.sqrt(recipe.model.context_width)
+    _fused(unet)
+    return unet
+
+
+def new(sizes: UNetSizes) -> UNet:
+    """A UNet without a past: what each block adds is zero, as in the class the published one was made from."""
     unet = UNet(sizes)
+    _fused(unet)
     for module in unet.modules():
-        if isinstance(module, Attention):
-            module.kernel = fused_attention
         last = {ResBlock: "conv2", SpatialTransformer: "proj_out"}.get(type(module))
         if last is not None:
             _zeroed(inner_conv(module.get_submodule(last)))
     _zeroed(inner_conv(unet.out[2]))
     return unet
+
+
+def _fused(unet: UNet) -> None:
+    for module in unet.modules():
+        if isinstance(module, Attention):
+            module.kernel = fused_attention
 
 
 def _zeroed(layer: nn.Conv3d) -> None:
@@ -160,6 +195,6 @@ def _check(examples: LatentExamples, recipe: UNetRecipe) -> None:
         raise BadInput(f"The shards hold latents of {shape} and reports of {width} numbers; the model wants "
                        f"{sizes.in_channels} channels, axes in multiples of {sizes.factor} and {sizes.context_width} "
                        "numbers. Change [model], or write the shards again.")
-    if recipe.loss.finding and "marked" not in first:
-        raise BadInput("The shards do not say where findings were drawn; say finding = 0 in [loss], or write the "
-                       "shards again.")
+    if (recipe.loss.finding or recipe.loss.usual) and "marked" not in first:
+        raise BadInput("The shards do not say where findings were drawn; say finding = 0 and usual = 0 in [loss], or "
+                       "write the shards again.")

@@ -9,6 +9,7 @@ weights) and of a critic that learns to tell CTs from reconstructions (`adversar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
@@ -16,9 +17,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional
 
 from text2ct.engines.text2ct import weights
 from text2ct.engines.text2ct.config import ModelSizes, VAESizes
+from text2ct.engines.text2ct.intensity import HIGH_HU, LOW_HU
 from text2ct.engines.text2ct.vae import VAE
 from text2ct.errors import BadInput
 from text2ct.report.grammar import Split
@@ -27,6 +30,9 @@ from .data import Batch, Examples, Studies, dice, noise, studies
 from .judges import CriticsTurn, RandomFeatures, fixed, hinge
 from .recipe import CoderLoss, VAERecipe
 from .turns import State, Task, Turn, Weights, part
+
+LEVEL_REACH = 3.0
+"""A level channel goes from minus this (black) to this (white): about as far as the other channels go by themselves."""
 
 
 class Critic(nn.Module):
@@ -56,8 +62,10 @@ class CoderTurn(Turn):
 
     def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
         wanted, weights = batch["image"], self.weights_of_loss
-        made, mean, deviation = self.vae(wanted, batch["noise"])
-        made, mean, deviation = made.float(), mean.float(), deviation.float()
+        mean, deviation = self.vae.encode(wanted)
+        shaken = (deviation.square() + weights.shaken**2).sqrt()
+        made = self.vae.decode(mean + batch["noise"] * shaken).float()
+        mean, deviation = mean.float(), deviation.float()
         voxel = 1 + weights.lung * batch["lungs"] + weights.finding * batch["marked"]
         parts = {"voxels": (voxel * (made - wanted).abs()).mean(), "kl": kl(mean, deviation)}
         loss = parts["voxels"] + weights.kl * parts["kl"]
@@ -67,6 +75,15 @@ class CoderTurn(Turn):
         if self.features is not None:
             parts["features"] = self.features(made, wanted)
             loss = loss + weights.features * parts["features"]
+        if weights.windows:
+            seen, true = (windowed(image, weights.windows) for image in (made, wanted))
+            seen_cells, cells = (functional.avg_pool3d(image, self.vae.sizes.factor) for image in (seen, true))
+            parts["windowed"], parts["shares"] = (seen - true).abs().mean(), (seen_cells - cells).abs().mean()
+            loss = loss + weights.windowed * parts["windowed"] + weights.shares * parts["shares"]
+            if weights.levels:
+                wished = LEVEL_REACH * (2 * cells - 1)
+                parts["levels"] = functional.mse_loss(mean[:, :len(weights.windows)], wished)
+                loss = loss + weights.levels * parts["levels"]
         critic = self._asked[0]
         if critic is not None and step >= weights.adversarial_from:
             parts["fooled"] = -functional_call(critic, fixed(critic), (made,)).float().mean()
@@ -89,6 +106,12 @@ class CriticTurn(CriticsTurn):
         with torch.no_grad():
             made = self._judged[0](batch["image"], batch["noise"])[0].float()
         return {"loss": hinge(self.critic(batch["image"]), self.critic(made))}
+
+
+def windowed(image: Tensor, windows: Sequence[tuple[float, float]]) -> Tensor:
+    """An image (B, 1, X, Y, Z) as each window shows it, black 0 and white 1: a channel for each."""
+    span = HIGH_HU - LOW_HU
+    return torch.cat([((image * span + LOW_HU - low) / (high - low)).clamp(0, 1) for low, high in windows], dim=1)
 
 
 def kl(mean: Tensor, deviation: Tensor) -> Tensor:

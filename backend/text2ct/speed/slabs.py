@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from ..engines.text2ct.config import VAESizes
 from ..engines.text2ct.layers import inner_conv
-from ..engines.text2ct.vae import VAE, Block, Double
+from ..engines.text2ct.vae import VAE, Block, Double, Scaled
 
 Triple: TypeAlias = tuple[int, int, int]
 Region: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -68,10 +68,14 @@ class Widen:
 
 @dataclass(frozen=True)
 class Norm:
-    """A group norm with the statistics of the whole volume, and SiLU where a block has it."""
+    """A group norm with the statistics of the whole volume (or what measures nothing), and SiLU in a block."""
 
-    layer: nn.GroupNorm
+    layer: nn.GroupNorm | Scaled
     silu: bool
+
+    @property
+    def measured(self) -> nn.GroupNorm | None:
+        return self.layer if isinstance(self.layer, nn.GroupNorm) else None
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,7 @@ def _levels(vae: VAE) -> list[list[Op]]:
         elif isinstance(layer, Block):
             levels[-1] += [Keep(layer.nin_shortcut), Norm(layer.norm1, True), Conv(inner_conv(layer.conv1)),
                            Norm(layer.norm2, True), Conv(inner_conv(layer.conv2)), Add()]
-        elif isinstance(layer, nn.GroupNorm):
+        elif isinstance(layer, nn.GroupNorm | Scaled):
             levels[-1].append(Norm(layer, False))
         else:
             levels[-1].append(Conv(inner_conv(layer)))
@@ -171,7 +175,7 @@ def _reach(ops: Sequence[Op]) -> int:
 
 
 def _passes(ops: Sequence[Op], tiles: Sequence[Region]) -> int:
-    return 1 + sum(isinstance(op, Norm) for op in ops) * (len(tiles) > 1)
+    return 1 + sum(isinstance(op, Norm) and op.measured is not None for op in ops) * (len(tiles) > 1)
 
 
 @dataclass
@@ -192,16 +196,16 @@ def _through(ops: Sequence[Op], h: Tensor, size: Triple, tiles: Sequence[Region]
     held = Held(0, [h])
     count = 0
     for at, op in enumerate(ops):
-        if isinstance(op, Norm) and len(tiles) > 1:
+        if isinstance(op, Norm) and op.measured is not None and len(tiles) > 1:
             before = at - isinstance(ops[at - 1], Keep)  # what a block keeps at its start is what is held anyway
             sums, after = Sums(), _room_for(ops[:before], h, size, hold_bytes - (held.bytes() if held.at else 0))
             for region in tiles:
                 told(count)
                 count += 1
                 found = _computed(ops, held, at, region, size, known)
-                sums.add(op.layer, found[0].values)
+                sums.add(op.measured, found[0].values)
                 _written(after, found, region)
-            known[op.layer] = sums.result()
+            known[op.measured] = sums.result()
             held = held if after is None else Held(before, after)
     out = None
     for region in tiles:
@@ -282,8 +286,9 @@ def convolved(tile: Tile, op: Conv) -> Tile:
 
 def _normed(tile: Tile, op: Norm, known: Known) -> Tile:
     """With the statistics that are known, or, for a tile that is the whole volume, with its own."""
-    statistics = known.get(op.layer)
-    values = op.layer(tile.values) if statistics is None else _with_statistics(op.layer, tile.values, *statistics)
+    statistics = known.get(op.measured) if op.measured is not None else None
+    values = (op.layer(tile.values) if op.measured is None or statistics is None
+              else _with_statistics(op.measured, tile.values, *statistics))
     return Tile(functional.silu(values, inplace=True) if op.silu else values, tile.region, tile.size)
 
 

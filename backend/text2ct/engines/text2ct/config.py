@@ -42,7 +42,10 @@ class UNetSizes:
 
 @dataclass(frozen=True)
 class VAESizes:
-    """The autoencoder between CT and latent."""
+    """The autoencoder between CT and latent.
+
+    `decoder_groups` is for a decoder whose norms differ from the encoder's; 0 are norms that measure nothing.
+    """
 
     image_channels: int = 1
     latent_channels: int = 4
@@ -50,6 +53,7 @@ class VAESizes:
     res_blocks: tuple[int, ...] = (2, 2, 2)
     norm_groups: int = 32
     norm_eps: float = 1e-6
+    decoder_groups: int | None = None
 
     @property
     def factor(self) -> int:

@@ -29,6 +29,7 @@ from .. import catalog
 from ..phantom.drawing import Drawing
 from . import pipeline
 from .config import ModelSizes
+from .evened import evened
 from .files import Files, found_files
 from .focal import drawn_into
 from .pipeline import Sampler
@@ -71,7 +72,7 @@ class Text2CTEngine:
         drawing = drawn_into(ct, prompt.by_rule, seed, watch)
         provenance = Provenance(
             engine=ENGINE, task=request.task, seed=seed, weights=files.id, weights_sha256=files.sha256,
-            sampler=", ".join((sampler.said(), plan.said(), *_about_means(prompt, drawing, request))),
+            sampler=", ".join((sampler.said(), plan.said(), *_about_means(prompt, drawing, request, files))),
             preset=request.preset, report_sha256=text_sha256(request.report), created=now())
         said = (*_about_report(prompt, drawing, files), *_about_grid(grid, files), *plan.notes, *notes)
         return Result(provenance, drawing.ct, drawing.labels, notes=said)
@@ -143,7 +144,7 @@ class _Way:
         hu = pipeline.decoded(self.networks, self.plan, self.sampler, latent,
                               lambda i, n: self.watch.at("decoding", i, n))
         self.watch.at("decoding", 1, 1)
-        return CTVolume(hu, self.grid.affine)
+        return CTVolume(evened(hu, self.grid.spacing, self.files.even_mm), self.grid.affine)
 
     def _start(self, seed: int) -> Tensor:
         return pipeline.noise(seed, self.files.sizes.unet.in_channels, self.latent_shape).to(self.plan.device)
@@ -218,11 +219,12 @@ def _latent_shape(shape: tuple[int, int, int], sizes: ModelSizes) -> tuple[int, 
     return a, b, c
 
 
-def _about_means(prompt: Prompt, drawing: Drawing, request: GenerateCT) -> tuple[str, ...]:
+def _about_means(prompt: Prompt, drawing: Drawing, request: GenerateCT, files: Files) -> tuple[str, ...]:
     """For the account, which stands in file headers: by what means, without the report's own words."""
     count = len(drawing.drawn)
     said = ((f"best of {request.best_of} by the ledger", request.best_of > 1),
             ("report in standard words", bool(prompt.words)),
+            (f"soft tissue evened over {files.even_mm:g} mm", files.even_mm > 0),
             (f"{count} finding{'s' if count > 1 else ''} drawn by rule", count > 0))
     return tuple(sentence for sentence, true in said if true)
 

@@ -22,8 +22,8 @@ from .weights import ENGINE
 class Files:
     """A weight set, and the one grid that it was trained on. The other fields are as for the published set.
 
-    `stretched`: in training every CT was stretched to that grid, so that lengths are not true. `words`, `kinds`
-    and `by_rule` are those of `settings.Settings`. `about` is a sentence that every result must carry.
+    `stretched`: in training every CT was stretched to that grid, so that lengths are not true. `words`, `kinds`,
+    `by_rule` and `even_mm` are those of `settings.Settings`. `about` is a sentence that every result must carry.
     """
 
     sizes: ModelSizes
@@ -40,6 +40,7 @@ class Files:
     kinds: tuple[str, ...] = ()
     by_rule: tuple[str, ...] = ()
     about: str = ""
+    even_mm: float = 0.0
 
 
 def found_files(weights: str, watch: Watch) -> Files:
@@ -53,4 +54,4 @@ def found_files(weights: str, watch: Watch) -> Files:
         return Files(PUBLISHED, text, unet, vae, together, id=chosen.id)
     own = read_settings(unet.parent)
     return Files(own.sizes, text, unet, vae, together, own.shape, own.spacing, chosen.id, own.sampler, False,
-                 own.words, own.kinds, own.by_rule, chosen.notes)
+                 own.words, own.kinds, own.by_rule, chosen.notes, own.even_mm)

@@ -27,7 +27,10 @@ from .standard_words import lexicon
 
 @dataclass(frozen=True)
 class Settings:
-    """One config.json. With the words "standard" the weights read our standard words, else the report itself."""
+    """One config.json. With the words "standard" the weights read our standard words, else the report itself.
+
+    Soft tissue is made even over `even_mm` after decoding (`evened`).
+    """
 
     sizes: ModelSizes
     shape: tuple[int, int, int]
@@ -36,6 +39,7 @@ class Settings:
     words: Literal["report", "standard"] = "report"
     kinds: tuple[str, ...] = ()
     by_rule: tuple[str, ...] = ()
+    even_mm: float = 0.0
     files: tuple[ShippedFile, ...] = ()
 
 

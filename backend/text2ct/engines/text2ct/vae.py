@@ -19,14 +19,33 @@ from .config import VAESizes
 from .layers import conv3d
 
 
+class Scaled(nn.Module):
+    """In place of a norm: each channel times a factor, plus an offset.
+
+    A group norm measures the whole volume, and a small decoder then makes fluid darker where there is much of it.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight[:, None, None, None] + self.bias[:, None, None, None]
+
+
+def norm(channels: int, groups: int, eps: float) -> nn.GroupNorm | Scaled:
+    return nn.GroupNorm(groups, channels, eps) if groups else Scaled(channels)
+
+
 class Block(nn.Module):
     """norm, SiLU, conv, twice, added to the input."""
 
-    def __init__(self, inputs: int, outputs: int, sizes: VAESizes) -> None:
+    def __init__(self, inputs: int, outputs: int, groups: int, eps: float) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(sizes.norm_groups, inputs, sizes.norm_eps)
+        self.norm1 = norm(inputs, groups, eps)
         self.conv1 = conv3d(inputs, outputs, depth=2)
-        self.norm2 = nn.GroupNorm(sizes.norm_groups, outputs, sizes.norm_eps)
+        self.norm2 = norm(outputs, groups, eps)
         self.conv2 = conv3d(outputs, outputs, depth=2)
         self.nin_shortcut = nn.Identity() if inputs == outputs else conv3d(inputs, outputs, kernel=1, depth=2)
 
@@ -104,7 +123,7 @@ def _encoder(sizes: VAESizes) -> Iterator[nn.Module]:
     yield conv3d(sizes.image_channels, before, depth=2)
     for level, width in enumerate(sizes.channels):
         for _ in range(sizes.res_blocks[level]):
-            yield Block(before, width, sizes)
+            yield Block(before, width, sizes.norm_groups, sizes.norm_eps)
             before = width
         if level < len(sizes.channels) - 1:
             yield Halve(width)
@@ -114,13 +133,14 @@ def _encoder(sizes: VAESizes) -> Iterator[nn.Module]:
 
 def _decoder(sizes: VAESizes) -> Iterator[nn.Module]:
     before = sizes.channels[-1]
+    groups = sizes.norm_groups if sizes.decoder_groups is None else sizes.decoder_groups
     yield conv3d(sizes.latent_channels, before, depth=2)
     for level in reversed(range(len(sizes.channels))):
         width = sizes.channels[level]
         for _ in range(sizes.res_blocks[level]):
-            yield Block(before, width, sizes)
+            yield Block(before, width, groups, sizes.norm_eps)
             before = width
         if level > 0:
             yield Double(width)
-    yield nn.GroupNorm(sizes.norm_groups, before, sizes.norm_eps)
+    yield norm(before, groups, sizes.norm_eps)
     yield conv3d(before, sizes.image_channels, depth=2)

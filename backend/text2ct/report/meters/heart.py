@@ -13,6 +13,7 @@ from .readings import Amount, Reading, grown, judged, pieces
 from .thresholds import LIMITS
 
 _CALCIUM_HU, _METAL_HU = 330.0, 1700.0
+_BETWEEN_LUNG_AND_RIB_MM = 12.0  # both sides; phantoms: 6, with large effusions 6 to 18
 
 
 def cardiomegaly(chest: Chest, finding: Finding) -> Reading:
@@ -24,12 +25,19 @@ def cardiomegaly(chest: Chest, finding: Finding) -> Reading:
 
 def cardiothoracic_ratio(chest: Chest) -> Amount:
     """The heart's reach to both sides of its own middle, over the widest inner width of the chest."""
-    heart = chest.heart
-    if not heart.any() or chest.cage.width_mm <= 0:
+    heart, inner = chest.heart, chest_width(chest)
+    if not heart.any() or inner <= 0:
         return Amount(0.0)
     x = chest.x[heart]
     width = float(np.quantile(x, 0.995) - np.quantile(x, 0.005))
-    return Amount(width / chest.cage.width_mm, chest.coarse.place(heart))
+    return Amount(width / inner, chest.coarse.place(heart))
+
+
+def chest_width(chest: Chest) -> float:
+    """From rib to rib where the chest is widest; where ribs are blurred, hardly more than from lung to lung."""
+    lung = chest.lungs.both
+    spans = [float(np.ptp(chest.x[..., k][lung[..., k]])) for k in np.flatnonzero(lung.any((0, 1)))]
+    return min(chest.cage.width_mm, max(spans, default=0.0) + _BETWEEN_LUNG_AND_RIB_MM)
 
 
 def pericardial_effusion(chest: Chest, finding: Finding) -> Reading:

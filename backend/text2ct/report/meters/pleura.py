@@ -68,7 +68,7 @@ def pleural_fluid(chest: Chest) -> Mask:
     thin = space & (even > _THIN_HU[0]) & (even < _THIN_HU[1]) & grown(chest.lungs.both, chest, 16)
     wall = (chest.cage.depth < 11) & behind(chest)
     kept = np.zeros_like(space)
-    for core, area, reach, share in ((thick, 8.0, 14.0, 0.03), (thick, 60.0, 40.0, 0.03), (thin, 8.0, 12.0, 0.4)):
+    for core, area, reach, share in ((thick, 8.0, 14.0, 0.03), (thick, 35.0, 40.0, 0.03), (thin, 8.0, 12.0, 0.4)):
         core = ndimage.binary_opening(core, chest.coarse.ball(4))
         near_lung = grown(chest.lungs.both, chest, reach)
         for piece in pieces(core, 5, chest):
