@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from text2ct.engines.text2ct.config import TextSizes, UNetSizes, VAESizes
+from text2ct.engines.text2ct.finishing import Finish
 from text2ct.engines.text2ct.pipeline import Sampler
 from text2ct.engines.text2ct.settings import read_settings
 from text2ct.engines.text2ct.standard_words import lexicon
 from text2ct.engines.text2ct.text import TextTower
 from text2ct.engines.text2ct.unet import UNet
 from text2ct.engines.text2ct.vae import VAE
-from text2ct.engines.text2ct.weights import load, load_vae
+from text2ct.engines.text2ct.weights import load
 from text2ct.errors import BadInput, Text2CTError, WeightsError
 from text2ct.weights import package
 from text2ct_training import checkpoint
@@ -63,16 +64,10 @@ def test_the_shipped_set_is_what_the_engine_finds_and_loads(tmp_path: Path, monk
     assert next(networks.text.parameters()).dtype == torch.float32
 
 
-def test_a_decoder_is_shipped_at_the_level_that_is_asked_for(tmp_path: Path) -> None:
-    recipes = runs(tmp_path / "runs")
-    latent = torch.randn(1, 2, 4, 4, 4, generator=torch.Generator().manual_seed(1))
-    said = []
-    for level in (0.0, -6.0):
-        shipped = ship(*recipes, SAMPLER, tmp_path / f"set {level}", level)
-        vae = load_vae(shipped.sizes, tmp_path / f"set {level}" / "autoencoder.safetensors").float()
-        with torch.inference_mode():
-            said.append(vae.decode(latent) * 2000)
-    assert torch.allclose(said[1] - said[0], torch.tensor(-6.0), atol=0.7)
+def test_a_finish_ships_with_the_weights(tmp_path: Path) -> None:
+    finish = Finish(((-900.0, -920.0), (0.0, 4.0)), 9.0)
+    assert ship(*runs(tmp_path / "runs"), SAMPLER, tmp_path / "set", finish).finish == finish
+    assert read_settings(tmp_path / "set").finish == finish
 
 
 def refused(folder: Path, error: type[Text2CTError], sentence: str, *recipes: object) -> None:
@@ -103,7 +98,8 @@ def test_wide_numbers_and_large_files_do_not_ship(tmp_path: Path, monkeypatch: p
 
 def toml(value: object) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{name} = {toml(one)}" for name, one in value.items()) + "}"
+        said = (f"{name} = {toml(one)}" for name, one in value.items() if one is not None)
+        return "{" + ", ".join(said) + "}"
     return json.dumps(value)
 
 

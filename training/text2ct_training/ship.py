@@ -15,21 +15,19 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from text2ct.diffusion.rectified_flow import GRIDS
 from text2ct.diffusion.solvers import SOLVERS
 from text2ct.engines import catalog
 from text2ct.engines.text2ct.config import ModelSizes
+from text2ct.engines.text2ct.finishing import Finish
 from text2ct.engines.text2ct.focal import BY_RULE
-from text2ct.engines.text2ct.intensity import HIGH_HU, LOW_HU
 from text2ct.engines.text2ct.pipeline import Sampler
 from text2ct.engines.text2ct.settings import Settings, contradiction
-from text2ct.engines.text2ct.weights import ENGINE, load, load_vae
+from text2ct.engines.text2ct.weights import ENGINE, load
 from text2ct.errors import BadInput, Text2CTError, WeightsError
 from text2ct.formats.atomic import replacing
 from text2ct.geometry import times
@@ -50,28 +48,10 @@ Kind = TypeVar("Kind")
 
 
 def ship(vae: VAERecipe, text: TextRecipe, unet: UNetRecipe, sampler: Sampler, target: Path,
-         level: float = 0.0, even_mm: float = 0.0) -> Settings:
+         finish: Finish | None = None) -> Settings:
     """Put the finished weights of these runs into `target`; nothing is there before all has been judged."""
-    with TemporaryDirectory() as scratch:
-        sources = {name: Path(recipe.out) / f"{name}.safetensors"
-                   for name, recipe in (("clip3d", text), ("unet", unet), ("autoencoder", vae))}
-        if level:
-            sources["autoencoder"] = _levelled(sources["autoencoder"], vae, level, Path(scratch))
-        return _shipped(sources, vae, text, unet, sampler, target, even_mm)
-
-
-def _levelled(path: Path, vae: VAERecipe, level: float, folder: Path) -> Path:
-    """The autoencoder with a decoder that says all of it some HU higher: for one that was measured to be off."""
-    coder = load_vae(ModelSizes(vae=vae.model), path).float()
-    tensors = dict(coder.state_dict())
-    last = f"decoder.blocks.{len(coder.decoder.blocks) - 1}.conv.conv.bias"
-    tensors[last] = tensors[last] + level / (HIGH_HU - LOW_HU)
-    checkpoint.export(folder / path.name, tensors, {}, "float16")
-    return folder / path.name
-
-
-def _shipped(sources: Mapping[str, Path], vae: VAERecipe, text: TextRecipe, unet: UNetRecipe, sampler: Sampler,
-             target: Path, even_mm: float) -> Settings:
+    sources = {name: Path(recipe.out) / f"{name}.safetensors"
+               for name, recipe in (("clip3d", text), ("unet", unet), ("autoencoder", vae))}
     files = tuple(_judged(name, path) for name, path in sources.items())
     together = sum(file.bytes for file in files)
     if together > MOST_TOGETHER:
@@ -79,8 +59,8 @@ def _shipped(sources: Mapping[str, Path], vae: VAERecipe, text: TextRecipe, unet
                            f"{MOST_TOGETHER / _MIB:.0f} MiB may ship. Make a network smaller.")
     standard = text.data.words == "standard"
     settings = Settings(ModelSizes(unet.model, vae.model, text.model), vae.data.shape, vae.data.spacing, sampler,
-                        text.data.words, text.data.drawn if standard else (), BY_RULE if standard else (), even_mm,
-                        files)
+                        text.data.words, text.data.drawn if standard else (), BY_RULE if standard else (),
+                        finish or Finish(), files)
     problem = contradiction(settings)
     if problem:
         raise BadInput(f"These runs do not fit each other: {problem}.")
@@ -150,14 +130,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--grid", choices=tuple(GRIDS), default="exact")
     parser.add_argument("--solver", choices=tuple(SOLVERS), default=own.solver)
     parser.add_argument("--guidance", type=float, default=own.guidance)
-    parser.add_argument("--level", type=float, default=0.0, metavar="HU", help="added to all that the decoder says")
+    parser.add_argument("--tone", type=float, nargs=2, action="append", default=[], metavar=("HU", "HU"),
+                        help="a point of the curve of tones: what the decoder says, what is meant (repeat)")
     parser.add_argument("--even", type=float, default=0.0, metavar="MM", help="soft tissue is made even over this")
     parser.add_argument("--to", type=Path, default=folder(ENGINE, _SET), help="default: the package beside this")
     args = parser.parse_args(arguments)
     try:
         sampler = replace(own, grid=args.grid, solver=args.solver, guidance=args.guidance)
         vae, text, unet = _recipe(args.vae, VAERecipe), _recipe(args.text, TextRecipe), _recipe(args.unet, UNetRecipe)
-        shipped = ship(vae, text, unet, sampler, args.to, args.level, args.even)
+        shipped = ship(vae, text, unet, sampler, args.to, Finish(tuple((a, b) for a, b in args.tone), args.even))
         told: tuple[tuple[Path, TrainingRecipe], ...] = ((args.vae, vae), (args.text, text), (args.unet, unet))
         for path, recipe in told:
             for departure in departures(recipe):

@@ -29,8 +29,8 @@ from .. import catalog
 from ..phantom.drawing import Drawing
 from . import pipeline
 from .config import ModelSizes
-from .evened import evened
 from .files import Files, found_files
+from .finishing import finished
 from .focal import drawn_into
 from .pipeline import Sampler
 from .prompt import Prompt, named, prompt_of
@@ -144,7 +144,7 @@ class _Way:
         hu = pipeline.decoded(self.networks, self.plan, self.sampler, latent,
                               lambda i, n: self.watch.at("decoding", i, n))
         self.watch.at("decoding", 1, 1)
-        return CTVolume(evened(hu, self.grid.spacing, self.files.even_mm), self.grid.affine)
+        return CTVolume(finished(hu, self.grid.spacing, self.files.finish), self.grid.affine)
 
     def _start(self, seed: int) -> Tensor:
         return pipeline.noise(seed, self.files.sizes.unet.in_channels, self.latent_shape).to(self.plan.device)
@@ -224,9 +224,8 @@ def _about_means(prompt: Prompt, drawing: Drawing, request: GenerateCT, files: F
     count = len(drawing.drawn)
     said = ((f"best of {request.best_of} by the ledger", request.best_of > 1),
             ("report in standard words", bool(prompt.words)),
-            (f"soft tissue evened over {files.even_mm:g} mm", files.even_mm > 0),
             (f"{count} finding{'s' if count > 1 else ''} drawn by rule", count > 0))
-    return tuple(sentence for sentence, true in said if true)
+    return (*files.finish.said(), *(sentence for sentence, true in said if true))
 
 
 def _about_report(prompt: Prompt, drawing: Drawing, files: Files) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from ...requests import Watch
 from ...weights.store import find, meant
 from .. import catalog
 from .config import PUBLISHED, ModelSizes
+from .finishing import Finish
 from .pipeline import Sampler
 from .preparation import SHAPE, SPACING
 from .settings import read_settings
@@ -23,7 +24,7 @@ class Files:
     """A weight set, and the one grid that it was trained on. The other fields are as for the published set.
 
     `stretched`: in training every CT was stretched to that grid, so that lengths are not true. `words`, `kinds`,
-    `by_rule` and `even_mm` are those of `settings.Settings`. `about` is a sentence that every result must carry.
+    `by_rule` and `finish` are those of `settings.Settings`. `about` is a sentence that every result must carry.
     """
 
     sizes: ModelSizes
@@ -40,7 +41,7 @@ class Files:
     kinds: tuple[str, ...] = ()
     by_rule: tuple[str, ...] = ()
     about: str = ""
-    even_mm: float = 0.0
+    finish: Finish = field(default_factory=Finish)
 
 
 def found_files(weights: str, watch: Watch) -> Files:
@@ -54,4 +55,4 @@ def found_files(weights: str, watch: Watch) -> Files:
         return Files(PUBLISHED, text, unet, vae, together, id=chosen.id)
     own = read_settings(unet.parent)
     return Files(own.sizes, text, unet, vae, together, own.shape, own.spacing, chosen.id, own.sampler, False,
-                 own.words, own.kinds, own.by_rule, chosen.notes, own.even_mm)
+                 own.words, own.kinds, own.by_rule, chosen.notes, own.finish)

@@ -21,6 +21,7 @@ from ...plain import from_plain
 from ...report.vocabulary import KINDS
 from ...weights.package import CONFIG, ShippedFile
 from .config import ModelSizes
+from .finishing import Finish
 from .pipeline import Sampler
 from .standard_words import lexicon
 
@@ -29,7 +30,7 @@ from .standard_words import lexicon
 class Settings:
     """One config.json. With the words "standard" the weights read our standard words, else the report itself.
 
-    Soft tissue is made even over `even_mm` after decoding (`evened`).
+    `finish` is done to what the decoder says (`finishing`).
     """
 
     sizes: ModelSizes
@@ -39,7 +40,7 @@ class Settings:
     words: Literal["report", "standard"] = "report"
     kinds: tuple[str, ...] = ()
     by_rule: tuple[str, ...] = ()
-    even_mm: float = 0.0
+    finish: Finish = field(default_factory=Finish)
     files: tuple[ShippedFile, ...] = ()
 
 

@@ -1,10 +1,10 @@
-"""Soft tissue is evened, and nothing else is touched."""
+"""Soft tissue is evened, tones follow their curve, and nothing else is touched."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from text2ct.engines.text2ct.evened import evened
+from text2ct.engines.text2ct.finishing import Finish, evened, finished, toned
 
 SPACING = (3.0, 3.0, 5.0)
 
@@ -38,3 +38,16 @@ def test_nothing_happens_without_soft_tissue_or_without_a_length() -> None:
     air = np.full((8, 8, 8), -1000, np.int16)
     assert np.array_equal(evened(air, SPACING, 5.0), air)
     assert np.array_equal(evened(chest(15.0), SPACING, 0.0), chest(15.0))
+
+
+def test_a_curve_of_tones_is_straight_between_its_points_and_keeps_its_ends() -> None:
+    hu = np.array([-1000, -950, -900, -850, 0, 1000], np.int16).reshape(2, 3, 1)
+    curve = ((-850.0, -850.0), (-900.0, -930.0), (-1000.0, -1000.0), (1000.0, 1000.0))
+    assert toned(hu, curve).ravel().tolist() == [-1000, -965, -930, -850, 0, 1000]
+    assert toned(hu, ()) is hu
+
+
+def test_a_finish_says_what_it_did_and_none_does_nothing() -> None:
+    assert finished(chest(15.0), SPACING, Finish()).tolist() == chest(15.0).tolist()
+    assert Finish().said() == ()
+    assert Finish(((0.0, 5.0),), 9.0).said() == ("HU by a measured curve", "soft tissue evened over 9 mm")
