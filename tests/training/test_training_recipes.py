@@ -82,7 +82,7 @@ def test_the_mini_recipes_fit_each_other_and_the_size_that_may_be_shipped() -> N
     *(('task = "latents"\nout = "x"\nvae = "v"\ntext = "t"\ncount = 1\nbatch = 1\nper_shard = 1'.replace(
         f"{name} = 1", f"{name} = 0"), f"{name} = 0; it must be at least 1")
       for name in ("count", "batch", "per_shard")),
-    ('task = "vae"\nout = "x"\n[loss]\nwindows = [[80, -20]]', r"windows has \[80, -20\]; each goes up"),
+    ('task = "vae"\nout = "x"\n[loss]\nwindows = [[80, -20]]', r"windows has \[80.0, -20.0\]; each goes up"),
     ('task = "vae"\nout = "x"\n[model]\ndecoder_groups = "none"', "it wants a whole number"),
     ('task = "unet"\nout = ', "is not TOML"),
 ])

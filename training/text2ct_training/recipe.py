@@ -73,8 +73,7 @@ class Data:
     "phantom" draws them, `count` different ones in turn (0: without end), with findings of `kinds` (none named:
     all), and reads them again from the folder `kept` where one is named; their reports are in the words of people,
     or in the standard words of small weights; "files" reads the CTs and reports of a list (see `ct_rate`);
-    "shards" reads latents and embeddings that the task "latents" wrote.
-    """
+    "shards" reads what the task "latents" wrote."""
 
     source: Literal["phantom", "files", "shards"] = "phantom"
     place: str = ""
@@ -145,9 +144,9 @@ class CoderLoss:
     shaken: float = 0.0
 
     def __post_init__(self) -> None:
-        wrong = [list(map(int, one)) for one in self.windows if not LOW_HU <= one[0] < one[1] <= HIGH_HU]
-        if wrong:
-            raise BadInput(f"windows has {wrong[0]}; each goes up, within {LOW_HU} to {HIGH_HU} HU.")
+        for low, high in self.windows:
+            if not LOW_HU <= low < high <= HIGH_HU:
+                raise BadInput(f"windows has {[low, high]}; each goes up, within {LOW_HU} to {HIGH_HU} HU.")
 
 
 @dataclass(frozen=True)

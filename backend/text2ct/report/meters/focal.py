@@ -23,6 +23,7 @@ from .thresholds import LIMITS
 
 _GRANULOMA_MM, _LOWEST = 2.5, 0.1
 _SOFT_HU, _CLEAR_HU = 60.0, -850.0
+_HILUM_MM, _BELOW_APEX = (64.0, 26.0), 0.68
 _LOBE_MARGIN_MM, _CENTRAL_MM, _LARGE_MM = 14.0, 50.0, 30.0
 
 
@@ -35,8 +36,17 @@ def lung_nodule(chest: Chest, finding: Finding) -> Reading:
 
 def lung_mass(chest: Chest, finding: Finding) -> Reading:
     smallest = LIMITS["lung_mass"].shown
-    spots = [s for s in nodules(chest) if s.diameter_mm >= smallest and size_fits(s.diameter_mm, finding)]
+    spots = [s for s in nodules(chest) if s.diameter_mm >= smallest and size_fits(s.diameter_mm, finding)
+             and (_is_ball(s) or not at_hilum(chest, s.place))]
     return _largest(chest, finding, spots, "large round spots in the lungs", smallest)
+
+
+def at_hilum(chest: Chest, place: Triple) -> bool:
+    """Where the large vessels of the lung cross: beside the middle, neither in front nor behind, not in the apex."""
+    low, high = (float(np.quantile(chest.z[chest.lungs.both], q)) for q in (0.02, 0.98))
+    middle = float(np.median(chest.y[chest.lungs.both]))
+    return (abs(place[0] - chest.lungs.midline) < _HILUM_MM[0] and abs(place[1] - middle) < _HILUM_MM[1]
+            and place[2] < low + _BELOW_APEX * (high - low))
 
 
 def metastases(chest: Chest, finding: Finding) -> Reading:

@@ -24,11 +24,12 @@ def cardiomegaly(chest: Chest, finding: Finding) -> Reading:
 
 
 def cardiothoracic_ratio(chest: Chest) -> Amount:
-    """The heart's reach to both sides of its own middle, over the widest inner width of the chest."""
+    """The reach to both sides of the heart without the fluid around it, over the widest inner width of the chest."""
     heart, inner = chest.heart, chest_width(chest)
     if not heart.any() or inner <= 0:
         return Amount(0.0)
-    x = chest.x[heart]
+    own = heart & ~chest.once(pericardial_fluid)
+    x = chest.x[own if own.any() else heart]
     width = float(np.quantile(x, 0.995) - np.quantile(x, 0.005))
     return Amount(width / inner, chest.coarse.place(heart))
 
@@ -46,10 +47,15 @@ def pericardial_effusion(chest: Chest, finding: Finding) -> Reading:
 
 
 def pericardial_ml(chest: Chest) -> Amount:
+    fluid = chest.once(pericardial_fluid)
+    return Amount(float(fluid.sum()) * chest.coarse.voxel_ml, chest.coarse.place(fluid))
+
+
+def pericardial_fluid(chest: Chest) -> Mask:
     """Even water-dense tissue that lies against the heart, not in the pleural space."""
     heart = grown(chest.heart, chest, 4)
     if not heart.any():
-        return Amount(0.0)
+        return heart
     even = ndimage.gaussian_filter(chest.coarse.hu, chest.coarse.voxels(1.8))
     low, high = chest.heart_level
     near = grown(chest.heart, chest, 26) & ~grown(chest.once(pleural_fluid), chest, 4)
@@ -63,7 +69,7 @@ def pericardial_ml(chest: Chest) -> Amount:
     for piece in pieces(fluid, 2, chest):
         if (piece & heart).any() or (grown(piece, chest, 4) & heart).any():
             kept |= piece
-    return Amount(float(kept.sum()) * chest.coarse.voxel_ml, chest.coarse.place(kept))
+    return kept
 
 
 def coronary_artery_wall_calcification(chest: Chest, finding: Finding) -> Reading:

@@ -17,7 +17,7 @@ from ...geometry import Triple
 from ..anatomy import Chest
 from ..blobs import Outline, lung_field, peaks, seen_from_inside
 from ..coarse import Mask
-from .focal import lesion_space, shut_air
+from .focal import at_hilum, lesion_space, shut_air
 from .readings import grown, pieces
 from .thresholds import LIMITS
 
@@ -42,13 +42,13 @@ def pale_masses(chest: Chest) -> tuple[tuple[Triple, float], ...]:
             kept.append((place, diameter))
     seen = ((place, seen_from_inside(filled, place, _LOOKED_AT * diameter, _BORDER_HU, _HAZE_HU))
             for place, diameter in kept)
-    return tuple((place, outline.diameter_mm) for place, outline in seen if _is_round(outline))
+    return tuple((place, outline.diameter_mm) for place, outline in seen if _is_round(outline, at_hilum(chest, place)))
 
 
-def _is_round(outline: Outline) -> bool:
-    """Round where it ends in lung; if that is not on most sides, it must be all the rounder."""
+def _is_round(outline: Outline, hilar: bool) -> bool:
+    """Round where it ends in lung; if that is not on most sides, or vessels cross there, it must be all the rounder."""
     return any(outline.open_share > LIMITS[f"{how} open"].shown and outline.spread < LIMITS[f"{how} spread"].shown
-               for how in ("pale mass", "leaning pale mass"))
+               for how in (("leaning pale mass",) if hilar else ("pale mass", "leaning pale mass")))
 
 
 def walled_air(chest: Chest) -> Mask:
